@@ -10,7 +10,7 @@ export interface Ready {
   language?: string;
   notices?: { code: string; message: string }[];
   resume?: string | null;
-  resumed?: { kept: boolean; complete: boolean } | null;
+  resumed?: { kept: boolean; complete: boolean; texts?: number } | null;
 }
 
 export interface Interviewed {
@@ -262,19 +262,20 @@ export class Interview extends EventTarget {
   readonly caption: { turn: number; text: string } | null;
   /** Open the loudspeaker alone, in a click, where `connect` comes later. */
   open(): Promise<void>;
-  /** Call it in a click. Resolves when the interviewer is there; rejects with a `CallError`. */
+  /** Call it in a click, once. Resolves when the interviewer is there; rejects with a `CallError`. */
   connect(): Promise<void>;
   history(): Promise<{ speaker: "interviewer" | "candidate"; text: string; interrupted: boolean }[] | undefined>;
   /** Throws RangeError for a text that is empty or too long, and for a ninth on its way. */
   say(text: string): void;
   interrupt(): void;
-  /** What a function of this page's returned, after `tool.call`. */
+  /** What a function of this page's returned, after `tool.call`. Sent again where the line breaks. */
   answerTool(callId: string, result: unknown): void;
   /** Push to talk: the spoken turn ends here. */
   commit(): void;
   mute(muted?: boolean): void;
   listen(microphone: Microphone | null): void;
   play(device: string): void;
+  /** On a lost line the gateway is told when it is back, for ten seconds; then it ends by itself. */
   end(): void;
   close(): Promise<void>;
   cursor(): { turn: number; ms: number; sounding: boolean } | null;

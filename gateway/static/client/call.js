@@ -17,6 +17,8 @@ const DEAD_MS = 6000; // silent for so long besides: it is made again
 const READY_MS = 10000; // from the open line to the interviewer
 const PROBE_MS = 1500;
 const ASK_MS = 10000; // what the server may take for a session
+const FAREWELL_MS = 1500; // where the line is dead, nobody else closes it
+const END_MS = 10000; // for a lost line to come back, so that the end can be said
 
 const FINISHED = 1000;
 const BROKEN = 1006;
@@ -29,6 +31,7 @@ const STOPPING = "The server is being restarted. Try again in a minute.";
 const REFUSED = "The server refused.";
 const LOST = "Connection lost. Trying again…";
 const HELD = "The line before is still open on the server, or in another tab. Trying again…";
+const UNHEARD = "The server was not reached: it ends the interview by itself.";
 const KEPT = "What you said so far is kept.";
 const UNREACHABLE = "unreachable";
 const CODES = { [FULL]: "full", [STOPPING]: "stopping", [SILENT]: UNREACHABLE };
@@ -52,11 +55,14 @@ export class Call {
     this.known = false; // whether the session was there before this page was
     this.resumption = null; // what the server says how to go on with it, and how far it was read
     this.seq = 0;
+    this.ending = false; // it was hung up
     this.over = false;
     this.refused = ""; // the last fatal error
     this.roundTripMs = null;
     this.waiting = null; // for the next try
     this.pulse = null;
+    this.drop = null; // makes the connection again
+    this.farewell = this.end = null; // timers, once it was hung up
     addEventListener("online", this.#online);
   }
 
@@ -126,6 +132,7 @@ export class Call {
       closed(BROKEN, "");
       transport.close(LEFT);
     };
+    this.drop = drop;
     const ping = () => transport.send({ type: "ping", t: Math.round(performance.now()) });
     const changed = (silent) => {
       clearTimeout(deadline);
@@ -191,7 +198,9 @@ export class Call {
     if (forgotten) this.resumption = null;
     this.refused = "";
     if (this.over) return;
-    if (code === FINISHED) return this.#finish("ended", "");
+    clearTimeout(this.farewell); // it may not have been heard
+    const gone = forgotten || (this.ending && this.resumption === null);
+    if (code === FINISHED || (this.ending && gone)) return this.#finish("ended", "");
     if (code === GONE) return this.#finish("ended", "This session was deleted.", "deleted");
     // Until the server has noticed the broken line, the old connection still holds the session.
     this.taken = taken ? this.taken + 1 : 0;
@@ -237,10 +246,22 @@ export class Call {
     if (!this.over) this.transport?.microphone(track);
   }
 
-  /** End it; what the server still has to say about it is not waited for. */
-  hangUp() {
-    this.send({ type: "bye" });
-    setTimeout(() => this.#finish("ended", ""), 1500); // where the line is dead, nobody else closes
+  /** End it; what the server still has to say about it is not waited for. Where the line is lost it is
+   * made once more, so that the server is told; then, and where it `waits` for something that is to be
+   * sent before, this is called again. */
+  hangUp(waits = false) {
+    if (this.over) return;
+    this.ending = true;
+    const stands = this.pulse !== null && !this.pulse.silent;
+    if (!waits) this.send({ type: "bye" });
+    if (!waits && (stands || !this.joined)) {
+      clearTimeout(this.farewell);
+      this.farewell = setTimeout(() => this.#finish("ended", ""), FAREWELL_MS);
+      return;
+    }
+    this.end ??= setTimeout(() => this.#finish("ended", UNHEARD), END_MS);
+    if (this.waiting !== null) this.#online(); // at once
+    else if (this.pulse?.silent) this.drop();
   }
 
   /** Leave it: the session goes on for whoever joins it again. */
@@ -258,7 +279,7 @@ export class Call {
 
   #stop() {
     this.over = true;
-    clearTimeout(this.waiting);
+    for (const timer of [this.waiting, this.farewell, this.end]) clearTimeout(timer);
     removeEventListener("online", this.#online);
     this.pulse?.stop();
   }

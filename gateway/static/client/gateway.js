@@ -100,12 +100,13 @@ export class Gateway {
     return answer?.ok ? answer.json() : undefined;
   }
 
-  /** What was said so far: a list of `{speaker, text, interrupted}`, undefined where it is unknown. */
+  /** What was said so far: a list of `{speaker, text, interrupted}`, undefined where it is unknown, null
+   * where it is not told to this page (any more): its pass has expired. */
   async transcript(session) {
     const answer = await this.#get(`/api/sessions/${session}/transcript`);
     if (answer?.status === 409 || answer?.status === 404) return []; // nothing was said yet
     if (answer === null) return undefined;
-    return answer.ok ? (await answer.json()).lines : []; // it is nobody's business any more
+    return answer.ok ? (await answer.json()).lines : null;
   }
 
   async #get(path) {

@@ -15,6 +15,7 @@
 
 import { CallError, Gateway, LineLost, Refused } from "./gateway.js";
 import { Microphone, NoMicrophone, RATE_HZ } from "./microphone.js";
+import { Results } from "./results.js";
 import { Unsent } from "./unsent.js";
 import { Voice } from "./voice.js";
 
@@ -45,10 +46,15 @@ export class Interview extends EventTarget {
     this.call = null;
     this.lines = null; // what was said before: once it is known, a list
     this.typed = new Unsent(rest.unsent);
+    this.sent = 0; // texts of this conversation; each item of `unsent` that was sent has its number
+    this.results = new Results();
     const played = (turn, ms) => this.call?.send({ type: "played", turn, ms });
     this.voice = new Voice((type, detail) => this.#tell(type, detail), played);
     this.dropped = rest.session !== undefined; // what has arrived is not known
     this.settling = false; // it is being found out
+    this.own = null; // the microphone that it has opened itself
+    this.beginning = false;
+    this.ending = false;
     this.closed = false;
   }
 
@@ -103,14 +109,22 @@ export class Interview extends EventTarget {
   /** Hold the interview: a new one, or that of `options.session`. Resolves when the interviewer is there.
    * Throws `Refused` or `LineLost`, both of them `CallError`. */
   async connect() {
-    if (this.call !== null) throw new CallError("An interview is connected once.");
+    if (this.closed) throw new CallError("The interview was closed.", "closed");
+    if (this.call !== null || this.beginning) throw new CallError("An interview is connected once.");
+    this.beginning = true;
     const { session, role, questions, language, model } = this.options;
-    const [{ Call }, { transportFor }] = await Promise.all([
-      import("./call.js"), // what no page needs that only offers an interview
-      import("./transport.js"),
-      this.open(),
-    ]);
-    if (this.microphone === null && this.options.microphone !== false) await this.#hear();
+    let Call, transportFor;
+    try {
+      [{ Call }, { transportFor }] = await Promise.all([
+        import("./call.js"), // what no page needs that only offers an interview
+        import("./transport.js"),
+        this.open(),
+      ]);
+      if (this.microphone === null && this.options.microphone !== false) await this.#hear();
+    } finally {
+      this.beginning = false; // where that failed it may be tried again
+    }
+    if (this.closed) throw new CallError("The interview was closed.", "closed");
     const call = new Call(this.gateway, this.#handlers(), (id) => {
       // What did not come up at the start of a call is not tried again in it.
       const why = call.hadWebRtc ? "" : (call.transport?.why ?? "");
@@ -135,7 +149,7 @@ export class Interview extends EventTarget {
       this.call.leave();
       return this.#stands("failed", error.message, error.code);
     }
-    this.call.join(session, this.#hello());
+    if (!this.closed) this.call.join(session, this.#hello());
   }
 
   #hello() {
@@ -157,7 +171,7 @@ export class Interview extends EventTarget {
     if (this.lines === null) {
       const lines = await this.gateway.transcript(this.session);
       this.typed.restore(lines ?? []);
-      if (lines === undefined) return lines;
+      if (!lines) return undefined;
       this.lines = lines;
     }
     return this.lines;
@@ -178,7 +192,8 @@ export class Interview extends EventTarget {
     const item = this.typed.add(text);
     const now = this.state === "live";
     this.#tell("typed", { item, state: now ? "sending" : "unsent" });
-    if (now && !this.settling) this.call.send({ type: "text", text });
+    // In a silence it waits in the line; where that breaks, the gateway tells whether it came.
+    if ((now || this.state === "silent") && !this.settling && !this.dropped) this.#send(item);
   }
 
   /** Silence, at once: the reply is stopped. */
@@ -187,9 +202,9 @@ export class Interview extends EventTarget {
     this.call?.send({ type: "interrupt" });
   }
 
-  /** What a function of this page's returned, after `tool.call`: any JSON. */
+  /** What a function of this page's returned, after `tool.call`: any JSON. Sent again where the line breaks. */
   answerTool(callId, result) {
-    this.call?.send({ type: "tool.result", call_id: callId, result });
+    this.call?.send(this.results.add(callId, result));
   }
 
   /** The spoken turn ends here: push to talk. */
@@ -222,10 +237,12 @@ export class Interview extends EventTarget {
     if (device !== "" || speaker?.sink) speaker?.use(device);
   }
 
-  /** End the interview; what was said is stored. */
+  /** End the interview; what was said is stored. Where the line is lost that is said when it is back; where
+   * it does not come back within ten seconds, the gateway ends it by itself. */
   end() {
     this.voice.clear();
-    this.call?.hangUp();
+    this.ending = true;
+    this.call?.hangUp(this.settling);
   }
 
   /** Release everything, once what is buffered has been heard. An interview that is not over waits for
@@ -233,7 +250,7 @@ export class Interview extends EventTarget {
   async close() {
     this.closed = true;
     if (this.call?.over === false) this.call.leave();
-    if (this.own) this.microphone.close();
+    this.own?.close();
     this.microphone = null;
     clearInterval(this.acknowledging);
     this.reject?.(new CallError("The interview was closed.", "closed"));
@@ -294,6 +311,7 @@ export class Interview extends EventTarget {
 
   #take(message) {
     this.voice.take(message);
+    this.results.take(message);
     if (message.type === "transcript" && message.final) {
       const item = this.typed.accept(message.text);
       if (item !== undefined) this.#tell("typed", { item, state: "accepted", turn: message.turn });
@@ -305,25 +323,50 @@ export class Interview extends EventTarget {
     this.#tell("message", message);
     this.#tell(message.type, message);
     if (message.type === "ready") {
-      if (this.dropped) this.#settle();
+      for (const result of this.results.unsure) this.call.send(result);
       this.resolve?.();
+      this.#settle(message.resumed ?? {});
     }
   }
 
-  /** Send again what was typed and has not arrived; the gateway's transcript shows what has. */
-  async #settle() {
+  /** Send what was typed and has not arrived. Of a conversation that goes on the gateway says how many
+   * texts it has, stored or not; in another one its transcript shows what has arrived. */
+  async #settle({ kept, complete, texts }) {
+    const back = this.dropped;
+    const counted = kept && Number.isInteger(texts);
     this.dropped = false;
-    if (this.unsent.length === 0 || this.settling) return;
-    this.settling = true;
-    const gone = () => this.call.over || this.dropped || this.closed;
-    let lines;
-    // What has arrived must not be said twice: nothing is sent before that is known.
-    while (lines === undefined && !gone()) lines = await this.gateway.transcript(this.session);
-    this.settling = false;
-    if (gone()) return; // it is asked again when the line is back
-    for (const item of this.typed.arrived(lines)) this.#tell("typed", { item, state: "accepted" });
+    if (back) {
+      this.sent = counted ? texts : 0;
+      for (const item of this.unsent) {
+        if (item.number <= this.sent) continue;
+        item.number = undefined;
+        if (counted) item.sent = false;
+      }
+    }
+    if (this.settling) return;
+    if (back && !(counted && complete) && this.unsent.length > 0) {
+      this.settling = true;
+      const gone = () => this.call.over || this.dropped || this.closed;
+      let lines;
+      // What has arrived must not be said twice: nothing is sent before that is known.
+      while (lines === undefined && !gone()) lines = await this.gateway.transcript(this.session);
+      this.settling = false;
+      if (gone()) return; // it is asked again when the line is back
+      for (const item of this.typed.arrived(lines ?? [])) this.#tell("typed", { item, state: "accepted" });
+      // Who typed what may have arrived decides whether to say it again.
+      const state = counted ? "accepted" : "refused";
+      if (lines === null) for (const item of this.typed.doubtful()) this.#tell("typed", { item, state });
+    }
     this.#typed("sending");
-    for (const { text } of [...this.unsent]) this.call.send({ type: "text", text });
+    for (const item of [...this.unsent]) if (item.number === undefined) this.#send(item);
+    if (this.ending) this.call.hangUp(); // behind what was typed
+  }
+
+  #send(item) {
+    this.sent += 1;
+    item.number = this.sent;
+    item.sent = true;
+    this.call.send({ type: "text", text: item.text });
   }
 
   /** Open the microphone that the options want. */
@@ -332,13 +375,13 @@ export class Interview extends EventTarget {
     try {
       const opened = await Microphone.open(microphone === true ? "" : microphone);
       if (this.closed) return opened.close();
-      this.own = true;
+      this.own = opened;
       this.listen(opened);
       this.#tell("context", { context: opened.context });
       opened.onlost(() => {
         if (this.microphone !== opened) return;
         this.listen(null);
-        this.own = false;
+        this.own = null;
         opened.close();
         this.#tell("microphone", { words: GONE });
       });

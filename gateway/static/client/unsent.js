@@ -5,7 +5,9 @@
 export class Unsent {
   /** `waiting` are those of a page before this one. */
   constructor(waiting = []) {
-    this.waiting = [...waiting]; // {text, before}: how many accepted answers ended like it already
+    // {text, before, sent}: how many accepted answers ended like it already, and whether it may have
+    // arrived; `number`, where the conversation has it, is its place among what was sent.
+    this.waiting = waiting.map(({ text, before }) => ({ text, before, sent: true }));
     this.accepted = []; // what was said or typed, as the server has it
   }
 
@@ -16,7 +18,7 @@ export class Unsent {
 
   add(text) {
     const before = [...this.accepted, ...this.waiting.map((waiting) => waiting.text)];
-    const item = { text, before: times(before, text) };
+    const item = { text, before: times(before, text), sent: false };
     this.waiting.push(item);
     return item;
   }
@@ -35,6 +37,13 @@ export class Unsent {
     const found = this.waiting.filter(({ text, before }) => times(heard, text) > before);
     this.waiting = this.waiting.filter((waiting) => !found.includes(waiting));
     this.accepted.push(...found.map(({ text }) => text));
+    return found;
+  }
+
+  /** What has arrived cannot be found out: those that may have, which wait no longer. */
+  doubtful() {
+    const found = this.waiting.filter(({ sent }) => sent);
+    this.waiting = this.waiting.filter(({ sent }) => !sent);
     return found;
   }
 
