@@ -21,6 +21,7 @@ from websockets.exceptions import (
 from parley_client.errors import CallEnded, LineLost, MessageError, Refused
 from parley_client.events import Error, Event, LineBroke, Ready, Transcript, decoded
 from parley_client.options import Options
+from parley_client.results import Results
 from parley_client.wishes import Wishes
 
 OPEN_S = 10.0
@@ -84,7 +85,9 @@ class Call:
         self._seq = 0
         self._fatal: Error | None = None
         self._lost_at: float | None = None
-        self._left = False
+        self._results = Results()
+        self._hung_up = False
+        self._left = False  # there is no way back
         self._over = False  # the iteration has ended, by itself or by an error
         self._closed = False
         self._returning: asyncio.Task[None] | None = None  # while it connects again
@@ -130,6 +133,7 @@ class Call:
                     continue  # the way back is not this one, and its `seq` not the conversation's
             if seq is not None:
                 self._seq = seq
+            self._results.take(event)
             if isinstance(event, Transcript) and event.final:
                 self._acknowledge(event.text)
             if isinstance(event, Ready):
@@ -142,11 +146,13 @@ class Call:
         fatal, self._fatal = self._fatal, None
         self._stands.clear()
         self._socket = None
-        if code == 1000 or self._left:
+        forgotten = fatal is not None and fatal.code == "cannot_resume"
+        over = self._hung_up and (forgotten or self._token is None)
+        if code == 1000 or self._left or over:
             self._left = True
             raise StopAsyncIteration
         if self._lost_at is not None and fatal is not None:
-            if fatal.code == "cannot_resume":
+            if forgotten:
                 self._token = None  # the interview is stored; the conversation begins anew
                 return None
             if fatal.code in AGAIN:
@@ -163,16 +169,19 @@ class Call:
         self._token = ready.resume
         self._over = False
         try:
-            if self._left:  # hung up while there was no line
-                await self._send({"type": "bye"})
-            elif self._lost_at is not None:
+            if self._lost_at is not None:
                 await self._send_again(ready.resumed or {})
+                if self._hung_up:  # behind what was typed before
+                    await self._send({"type": "bye"})
         finally:
             self._lost_at = None
             self._stands.set()  # what is typed from here on comes after what was sent again
 
     async def _send_again(self, resumed: Mapping[str, Any]) -> None:
-        """The line is back: send what was typed and has not arrived, and nothing twice."""
+        """The line is back: send what was typed and has not arrived, and nothing twice. Results of
+        functions are sent twice rather than not at all."""
+        for message in self._results.unsure:
+            await self._send(message)
         if not resumed.get("kept"):  # another conversation: what had arrived cannot be told
             self._unsent = [(None, text) for text in self.unsent]
             self._typed = 0
@@ -316,9 +325,10 @@ class Call:
     async def answer_tool(self, call_id: str, result: Any) -> None:
         """Give the interviewer what a function of this client's returned, after a `ToolCall`.
 
-        `result` is whatever JSON can hold, 64 KiB of it at most.
+        `result` is whatever JSON can hold, 64 KiB of it at most. Where the line breaks it is sent
+        again, in the same conversation and while its reply waits for it.
         """
-        await self._send({"type": "tool.result", "call_id": call_id, "result": result})
+        await self._send(self._results.add(call_id, result))
 
     async def played(self, turn: int, ms: float) -> None:
         """Say how much of a reply has been played; without it the gateway's clock counts."""
@@ -329,8 +339,11 @@ class Call:
         await self._send({"type": "ping", "t": t})
 
     async def hang_up(self) -> None:
-        """End the session; the iteration ends when the gateway has stored what was said."""
-        self._left = True
+        """End the session; the iteration ends when the gateway has stored what was said.
+
+        Where the line is lost the gateway is told when it is back: go on iterating.
+        """
+        self._hung_up = True
         await self._send({"type": "bye"})
 
 

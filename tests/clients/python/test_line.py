@@ -6,9 +6,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from parley_client import Call, CallEnded, LineBroke, LineLost, Ready, Refused, connect
+from parley_client import (
+    Call,
+    CallEnded,
+    LineBroke,
+    LineLost,
+    Ready,
+    Refused,
+    ReplyDone,
+    ReplyStarted,
+    ToolCall,
+    connect,
+)
 from parley_client.call import OPEN_S
 from parley_client.options import Options
+from parley_client.results import MOST_CALLS, Results
 from websockets.asyncio.server import ServerConnection, serve
 
 LIMIT_S = 20
@@ -207,6 +219,114 @@ def test_hanging_up_while_there_is_no_line_ends_the_session_when_there_is() -> N
 
     heard = asyncio.run(scripted(story, welcome_and_break, welcome))
     assert [message["type"] for message in heard] == ["hello", "hello", "bye"]
+
+
+def test_a_goodbye_that_was_lost_is_said_again_behind_what_was_typed() -> None:
+    async def lost(socket: ServerConnection, hello: dict[str, Any]) -> None:
+        await welcome(socket, hello)
+        await socket.recv()
+        await socket.recv()
+        socket.transport.abort()
+
+    async def nothing_came(socket: ServerConnection, hello: dict[str, Any]) -> None:
+        back = {"kept": True, "complete": True, "texts": 0}
+        await socket.send(json.dumps(READY | {"resumed": back, "seq": 42}))
+
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            assert isinstance(await anext(call), Ready)
+            await call.say("My last words.")
+            await call.hang_up()
+            assert [type(event) async for event in call] == [LineBroke, Ready]
+
+    heard = asyncio.run(scripted(story, lost, nothing_came))
+    assert [message["type"] for message in heard] == ["hello", "hello", "text", "bye"]
+
+
+def test_who_hangs_up_before_the_line_is_made_again_is_heard() -> None:
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            assert isinstance(await anext(call), Ready)
+            assert isinstance(await anext(call), LineBroke)
+            await call.hang_up()
+            assert [type(event) async for event in call] == [Ready]
+
+    heard = asyncio.run(scripted(story, welcome_and_break, welcome))
+    assert [message["type"] for message in heard] == ["hello", "hello", "bye"]
+
+
+def test_a_session_that_is_over_is_not_begun_anew_to_hang_up() -> None:
+    async def forgotten(socket: ServerConnection, _: dict[str, Any]) -> None:
+        fault = {"type": "error", "seq": 1, "code": "cannot_resume", "message": "", "fatal": True}
+        await socket.send(json.dumps(fault))
+        await socket.close(1008)
+
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            assert isinstance(await anext(call), Ready)
+            assert isinstance(await anext(call), LineBroke)
+            await call.hang_up()
+            assert [event async for event in call] == []
+
+    heard = asyncio.run(scripted(story, welcome_and_break, forgotten))
+    assert [message["type"] for message in heard] == ["hello", "hello"]
+
+
+def called(turn: int, call_id: str) -> str:
+    """The gateway's message that asks for a function."""
+    fields = {"turn": turn, "call_id": call_id, "name": "open", "arguments": {}}
+    return json.dumps({"type": "tool.call", "seq": 42, **fields})
+
+
+@pytest.mark.parametrize(
+    ("kept", "again"), [(True, ["b", "c"]), (False, [])], ids=["kept", "another"]
+)
+def test_a_result_that_was_lost_is_sent_again_while_its_reply_waits(
+    kept: bool, again: list[str]
+) -> None:
+    async def calls(socket: ServerConnection, hello: dict[str, Any]) -> None:
+        await welcome(socket, hello)
+        await socket.send(called(1, "a"))
+        done = {"type": "reply.done", "turn": 1, "interrupted": True, "heard": ""}
+        await socket.send(json.dumps(done))
+        for name in ("b", "c"):
+            await socket.send(called(2, name))
+        for _ in range(2):
+            await socket.recv()
+        socket.transport.abort()
+
+    async def back(socket: ServerConnection, hello: dict[str, Any]) -> None:
+        resumed = {"kept": kept, "complete": kept, "texts": 0}
+        await socket.send(json.dumps(READY | {"resumed": resumed, "seq": 43}))
+
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            assert isinstance(await anext(call), Ready)
+            assert isinstance(await anext(call), ToolCall)
+            await call.answer_tool("a", "over")
+            assert isinstance(await anext(call), ReplyDone)
+            for name in ("b", "c"):
+                assert isinstance(await anext(call), ToolCall)
+                if name == "b":
+                    await call.answer_tool(name, {"page": 3})
+            assert isinstance(await anext(call), LineBroke)
+            await call.answer_tool("c", "into a dead line")
+            assert isinstance(await anext(call), Ready)
+            await call.hang_up()
+            assert [event async for event in call] == []
+
+    heard = asyncio.run(scripted(story, calls, back))
+    assert [message["call_id"] for message in heard if message["type"] == "tool.result"] == again
+
+
+def test_of_calls_that_nobody_ends_the_latest_are_known() -> None:
+    results = Results()
+    for number in range(MOST_CALLS + 1):
+        results.take(ToolCall(1, f"c{number}", "open", {}))
+        results.add(f"c{number}", number)
+    assert [message["result"] for message in results.unsure] == [*range(1, MOST_CALLS + 1)]
+    results.take(ReplyStarted(2))
+    assert results.unsure == ()
 
 
 def test_a_fatal_error_comes_out_as_it_is() -> None:
