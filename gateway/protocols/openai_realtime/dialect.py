@@ -7,7 +7,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from gateway.protocols.dialect import (
     SESSION_EXPIRED,
@@ -32,7 +32,7 @@ from gateway.protocols.openai_realtime.errors import (
     Event,
     error_event,
 )
-from gateway.protocols.openai_realtime.requests import Requests
+from gateway.protocols.openai_realtime.requests import Requests, Step
 from gateway.protocols.openai_realtime.responses import NewId
 from gateway.protocols.openai_realtime.session import RealtimeSession
 from pipeline.frames import (
@@ -57,6 +57,8 @@ from pipeline.ladder import CANNED, HOLDING, NO_TEXT
 MOST_EARLY_BYTES = 16 * 1024 * 1024
 """The most that waits for `session.created`, which is always the first message. The answers to a
 client that puts a whole conversation in at once are less."""
+
+AUDIO_DELTA = "response.output_audio.delta"
 
 FRAME_MS = 20
 """How long a frame of reply audio is over RTP, where it is not measured."""
@@ -100,6 +102,8 @@ class OpenAiRealtime:
         self._began = 0.0  # when the session did
         self._early: list[str] = []  # what waits for `session.created`
         self._early_bytes = 0
+        self._delta_of: tuple[Any, ...] = ()  # where the last audio belongs,
+        self._delta_head = ""  # and how that is written
         self._kept: list[str] = []  # closing events, for the next message whatever it is
 
     @property
@@ -115,12 +119,17 @@ class OpenAiRealtime:
 
     def parse(self, message: bytes, now: float) -> Sequence[Command]:
         """See `Dialect.parse`."""
-        event, event_id = events.read(message)
+        audio = events.PLAIN_APPENDS.audio(message)
+        event, event_id = (None, None) if audio is not None else events.read(message)
         if self._early_bytes > MOST_EARLY_BYTES:
             raise ProtocolError(TOO_MANY_EVENTS, "Wait for session.created.", fatal=True)
         self._kept += self._messages(self._replies.flush())
         try:
-            steps = self._requests.obey(event, event_id)
+            if audio is not None:
+                steps: Sequence[Step] = self._requests.append(audio)
+            else:
+                assert event is not None
+                steps = self._requests.obey(event, event_id)
         except ProtocolError as error:
             error.event_id = event_id
             raise
@@ -291,8 +300,20 @@ class OpenAiRealtime:
         return []
 
     def _message(self, event: Event) -> str:
+        if event["type"] == AUDIO_DELTA:
+            return self._audio_delta(event)
         numbered = {"type": event["type"], "event_id": self._new_id("event"), **event}
         return _JSON.encode(numbered)
+
+    def _audio_delta(self, event: Event) -> str:
+        """The message for a piece of audio, most of which is that of the piece before."""
+        place = (event["response_id"], event["item_id"], event["output_index"])
+        if place != self._delta_of:
+            self._delta_of = place
+            fields = {name: event[name] for name in event if name not in ("type", "delta")}
+            self._delta_head = f'{_JSON.encode(fields)[1:-1]},"delta":"'
+        own = self._new_id("event")  # neither it nor base64 has anything to escape
+        return f'{{"type":"{AUDIO_DELTA}","event_id":"{own}",{self._delta_head}{event["delta"]}"}}'
 
     def _take_kept(self) -> list[str]:
         kept, self._kept = self._kept, []

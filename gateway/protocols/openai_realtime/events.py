@@ -9,6 +9,7 @@ from pydantic import StrictStr, ValidationError
 
 from gateway.protocols.client_events import (
     MISSING,
+    PlainAppends,
     decoded_audio,
     from_validation,
     read_object,
@@ -107,6 +108,8 @@ _KINDS: dict[str, type[ClientEvent]] = {
     "output_audio_buffer.clear": ClearOutput,
 }
 _APPEND = "input_audio_buffer.append"
+
+PLAIN_APPENDS = PlainAppends(_APPEND)
 
 
 def read(message: bytes | str) -> tuple[ClientEvent, str | None]:

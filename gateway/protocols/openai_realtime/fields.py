@@ -97,6 +97,13 @@ Metadata = Annotated[
 # --- audio -----------------------------------------------------------------------------------
 
 
+_FORMATS = {
+    "audio/pcm": AudioFormat("pcm_s16le", 24_000, 1),
+    "audio/pcmu": AudioFormat("mulaw", 8_000, 1),
+    "audio/pcma": AudioFormat("alaw", 8_000, 1),
+}
+
+
 class FormatFields(Fields):
     """How audio travels in messages: PCM at 24 kHz, or G.711."""
 
@@ -112,13 +119,7 @@ class FormatFields(Fields):
 
     def audio_format(self) -> AudioFormat:
         """The same in the gateway's words."""
-        match self.type:
-            case "audio/pcm":
-                return AudioFormat("pcm_s16le", 24_000, 1)
-            case "audio/pcmu":
-                return AudioFormat("mulaw", 8_000, 1)
-            case _:
-                return AudioFormat("alaw", 8_000, 1)
+        return _FORMATS[self.type]
 
     def payload(self) -> dict[str, Any]:
         if self.type == "audio/pcm":

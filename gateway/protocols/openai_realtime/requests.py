@@ -91,7 +91,7 @@ class Requests:
         """
         match event:
             case events.AppendAudio(audio=audio):
-                return self._append(audio)
+                return self.append(audio)
             case events.UpdateSession(session=fields):
                 return self._update(fields)
             case events.CommitAudio():
@@ -119,7 +119,8 @@ class Requests:
 
     # --- audio and the session ---------------------------------------------------------------
 
-    def _append(self, audio: bytes) -> list[Step]:
+    def append(self, audio: bytes) -> list[Step]:
+        """The client sends audio: see `obey`."""
         if self._rtp:
             text = "Audio travels as RTP in this call; it cannot be appended as well."
             raise invalid(text, "type", INVALID_EVENT)

@@ -27,6 +27,7 @@ from gateway.protocols.dialect import (
     StopOutOfBand,
 )
 from gateway.protocols.openai_realtime import conversation
+from gateway.protocols.openai_realtime.events import PLAIN_APPENDS, AppendAudio, read
 from pipeline.frames import AvatarState, ReplyDone, ReplyStarted, ReplyText
 from pipeline.stage import Message, Tool
 from tests.gateway.protocols.openai_realtime.stock_client import StockClient, error, kinds, only
@@ -389,6 +390,44 @@ def test_no_sequence_of_events_raises_anything_but_a_protocol_error(
 
 
 # --- audio -----------------------------------------------------------------------------------
+
+
+KIND = "input_audio_buffer.append"
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")], ids=["dense", "spaced"])
+@pytest.mark.parametrize("names", [("type", "audio"), ("audio", "type")], ids=" ".join)
+def test_audio_is_found_where_clients_write_it(
+    names: tuple[str, str], separators: tuple[str, str]
+) -> None:
+    values = {"type": KIND, "audio": base64.b64encode(b"four").decode()}
+    written = json.dumps({name: values[name] for name in names}, separators=separators)
+    assert PLAIN_APPENDS.audio(written.encode()) == b"four"
+
+
+@given(
+    text=st.one_of(
+        st.binary(max_size=12).map(lambda data: base64.b64encode(data).decode()),
+        st.text('AQg=+/-_ \\"n,:', max_size=12),
+    ),
+    audio_first=st.booleans(),
+    cut=st.integers(0, 8),
+)
+def test_what_is_read_quickly_is_what_is_read_whole(text: str, audio_first: bool, cut: int) -> None:
+    kind = f'"type":"{KIND}"'
+    audio = f'"audio":"{text}"'
+    message = f"{{{audio},{kind}}}" if audio_first else f"{{{kind},{audio}}}"
+    message = message[: len(message) - cut] if cut < 4 else message
+    quick = PLAIN_APPENDS.audio(message.encode())
+    if quick is not None:
+        event, event_id = read(message)
+        assert isinstance(event, AppendAudio)
+        assert (event.audio, event_id) == (quick, None)
+
+
+def test_a_long_message_is_read_whole() -> None:
+    audio = base64_of(LONGEST_DENSE_BYTES)
+    assert PLAIN_APPENDS.audio(f'{{"type":"{KIND}","audio":"{audio}"}}'.encode()) is None
 
 
 def test_appended_audio_is_cut_into_pieces_that_the_session_takes() -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gateway.protocols.dialect import (
@@ -23,6 +24,7 @@ from pipeline.frames import (
     Clear,
     Degraded,
     Fault,
+    ReplyAudio,
     ReplyDone,
     ReplyPaused,
     ReplyResumed,
@@ -112,6 +114,31 @@ def test_a_spoken_turn_is_told_in_the_documented_order() -> None:
         "response.output_audio.delta",
         *CLOSING,
     ]
+
+
+def test_each_reply_names_its_own_message_with_its_audio() -> None:
+    client = StockClient(**TRANSCRIBED)
+    for turn in (1, 2):
+        speak(client, turn, "Good morning.")
+        client.hear(ReplyStarted(turn))
+        frame = ReplyAudio(turn, np.ones(480, np.int16), 0.0)
+        for _ in range(2):
+            [text] = client.dialect.audio(frame, FRAME)
+            event = json.loads(text)
+            assert text == json.dumps(event, separators=(",", ":"))
+            own = event.pop("event_id")
+            assert own.startswith("event_")
+            assert event == {
+                "type": "response.output_audio.delta",
+                "response_id": f"resp_{turn}",
+                "item_id": client.events[-1]["item_id"],
+                "output_index": 0,
+                "content_index": 0,
+                "delta": base64.b64encode(FRAME).decode(),
+            }
+        finish(client, turn, "")
+    items = [event["item_id"] for event in client.events if "part.added" in event["type"]]
+    assert len({*items}) == 2
 
 
 def test_the_values_of_a_spoken_turn() -> None:
