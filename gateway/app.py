@@ -20,6 +20,7 @@ from gateway.rest.admin import AdminSources, admin_operations
 from gateway.rest.draining import DrainSources, drain_operation
 from gateway.rest.health import StatusSources
 from gateway.rest.limits import HttpLimits
+from gateway.rest.limits_admin import limits_operation
 from gateway.rest.metrics import metrics_operations
 from gateway.rest.operator_access import OperatorAccess
 from gateway.rest.problems import EXCEPTION_HANDLERS
@@ -29,6 +30,7 @@ from gateway.rest.registration import registration_operations
 from gateway.rest.rtvi import RtviEndpoints
 from gateway.rest.service_probe import ServiceProbe, service_urls
 from gateway.rest.services_admin import RegistryHealth, service_operations
+from gateway.rest.sessions_admin import live_session_operations
 from gateway.rest.signalling import Signalling
 from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
@@ -136,7 +138,6 @@ def create_app(
         stages=runtime.reports,
         providers=runtime.candidates,
         queues=runtime.queues,
-        sessions=runtime.observed,
         breakers=runtime.breakers,
         drills=runtime.drills if settings.drills == "allowed" else None,
         change_breaker=lambda name, change: runtime.lineup().change_breaker(name, change),
@@ -178,6 +179,8 @@ def create_app(
                     ),
                     *metrics_operations(scrape, operator),
                     *admin_operations(admin, operator),
+                    *live_session_operations(runtime.observed, operator),
+                    limits_operation(runtime.limiter, operator),
                     drain_operation(drain, operator),
                     *service_operations(registry, prober, reload, totals, operator),
                     *registration_operations(registration, operator),

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from gateway.limits.buckets import Bucket, Limit, LimitVerdict, Quota
+from gateway.limits.buckets import DAY_S, Bucket, Limit, LimitVerdict, Quota
 from gateway.limits.counting import Counting, MemoryCounting, RedisCounting
 from gateway.rates import Rate, parse_rate
 from gateway.settings import Settings
@@ -28,6 +30,14 @@ class LimitsUnavailable(Exception):
     """Requests cannot be counted now, and this one is not let through without."""
 
 
+class LimitRule(NamedTuple):
+    """One limit, by its policy: at most so many requests in so many seconds."""
+
+    policy: str
+    most: int
+    window_s: int
+
+
 @dataclass(frozen=True, slots=True)
 class LimitRules:
     """The limits of a deployment; None: there is none.
@@ -47,25 +57,39 @@ class LimitRules:
         """Whether nothing is limited."""
         return (self.address, self.key, self.service, self.day) == (None,) * 4
 
+    def __iter__(self) -> Iterator[LimitRule]:
+        rates = {"address": self.address, "key": self.key, "service": self.service}
+        for policy, rate in rates.items():
+            if rate is not None:
+                yield LimitRule(policy, rate.burst, max(1, math.ceil(rate.window_s)))
+        if self.day is not None:
+            yield LimitRule("day", self.day, DAY_S)
+
 
 class Limiter:
     """Counts requests by the rules. Every method raises `LimitsUnavailable`; it may be cancelled.
 
-    A request that one of its limits refuses is counted against none. Where too many wait to be
-    counted at once, which is what limits are for, those beyond are refused, and not let through as
-    while nothing can be counted.
+    A request that one of its limits refuses is counted against none; `refused` counts those, by
+    the policy that refused. Where too many wait to be counted at once, which is what limits are
+    for, those beyond are refused, and not let through as while nothing can be counted.
     """
 
     def __init__(self, rules: LimitRules, counting: Counting) -> None:
-        self._rules = rules
+        self.rules = rules
+        self.refused: Counter[str] = Counter()
         self._counting = counting
         self._lost = False
         self._trying = False
         self._try_at = 0.0
 
+    @property
+    def counts(self) -> bool:
+        """Whether the last request could be counted."""
+        return not self._lost
+
     async def address(self, network: str) -> tuple[LimitVerdict, ...]:
         """Count a request of a client's network address."""
-        rate = self._rules.address
+        rate = self.rules.address
         return await self._count([] if rate is None else [Bucket("address", network, rate)])
 
     async def client(
@@ -76,7 +100,7 @@ class Limiter:
         `service` is the one behind the gateway to which it goes. `changes` says whether it does
         more than read: a quota counts those.
         """
-        rules = self._rules
+        rules = self.rules
         limits: list[Limit] = []
         if client is not None and rules.key is not None:
             limits.append(Bucket("key", client, rules.key))
@@ -100,7 +124,7 @@ class Limiter:
         except StoreBusy as error:
             if self._lost:
                 return self._uncounted(limits)
-            if self._rules.down == "open":
+            if self.rules.down == "open":
                 return ()
             logger.debug("a request is not counted: %s", error)
             raise LimitsUnavailable from None
@@ -117,11 +141,12 @@ class Limiter:
         if self._lost:
             logger.info("requests are counted again")
         self._lost = False
+        self.refused.update(one.limit.policy for one in verdicts if not one.allowed)
         return verdicts
 
     def _uncounted(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
         """What becomes of a request that cannot be counted. Raises `LimitsUnavailable`."""
-        down = self._rules.down
+        down = self.rules.down
         quota = any(isinstance(limit, Quota) for limit in limits)
         if down == "closed" or (down == "auto" and quota):
             raise LimitsUnavailable from None

@@ -228,6 +228,8 @@ class Connection(Generic[P]):
             session, opened.host, self._calls, self._out_of_band, self._output, opened.tools
         )
         self._input.join(session, opened.audience)
+        if self._output.observed is not None:
+            self._output.observed.leave = self._leave
         if self._leaving.is_set():
             self._end(session)
         else:

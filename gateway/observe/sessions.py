@@ -19,6 +19,10 @@ OnTurn = Callable[["ObservedSession", TurnRecord], None]
 """Called when a turn of a session is over. A plain call that must neither block nor raise."""
 
 
+def _nothing() -> None:
+    """There is nothing to end yet."""
+
+
 @dataclass(slots=True)
 class ObservedSession:
     """One live session of a kind ("interview" or "assistant"). `began_at` is in seconds since the
@@ -36,6 +40,8 @@ class ObservedSession:
     steps: dict[str, str] = field(default_factory=dict)
     """What stood in for a provider in the latest turn, by stage. Under "avatar": what draws the
     face, or at which level, once that has changed."""
+    leave: Callable[[], None] = _nothing
+    """Ends the session as if its client had said good-bye; once it has begun. A plain call."""
     _recorder: TurnRecorder = field(default_factory=TurnRecorder)
     _on_turn: Sequence[OnTurn] = ()
 

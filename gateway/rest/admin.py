@@ -5,8 +5,7 @@ no address of a server.
 """
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -14,14 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from gateway.observe.sessions import ObservedSession
 from gateway.providers.broken_stage import DrillFault
 from gateway.providers.drills import LONGEST_S, Drills, DrillUnderWay
 from gateway.rest.operation import Handler, HttpReply, Operation, ResponseSpec
 from gateway.rest.operator_access import ADMIN_KEY_REQUIRED, ADMIN_OFF, OperatorAccess
 from gateway.rest.problems import Kind
 from gateway.rest.reading import Body
-from gateway.rest.service_probe import iso
 from gateway.status import BreakerReport, DrillReport, ProviderReport, QueueReport, StageReport
 
 logger = logging.getLogger("parley.operator")
@@ -54,33 +51,6 @@ class AdminStages(BaseModel):
     stages: Annotated[list[StageReport], Field(description="the provider of each slot")]
     providers: Annotated[list[ProviderReport], Field(description="the candidates, in order")]
     queues: Annotated[list[QueueReport], Field(description="what is under way or waits")]
-
-
-class LiveSession(BaseModel):
-    """One live session. `voice_to_voice_ms` is of its latest turn that had a reply."""
-
-    session_id: str
-    transport: str
-    kind: Annotated[str, Field(description="interview or assistant")]
-    began: Annotated[str, Field(description="when this connection joined it, in UTC")]
-    seconds: Annotated[int, Field(description="since then")]
-    turns: Annotated[int, Field(description="turns that are over")]
-    degraded: Annotated[int, Field(description="steps down in these turns")]
-    voice_to_voice_ms: float | None
-    steps: Annotated[
-        dict[str, str],
-        Field(
-            description="what stood in for a provider in the latest turn, by stage; under avatar:"
-            " what draws the face, or at which level, once that has changed"
-        ),
-    ]
-    worker: Annotated[int, Field(description="the process that has it, the first is 0")] = 0
-
-
-class AdminSessions(BaseModel):
-    """The live sessions, the oldest first."""
-
-    sessions: list[LiveSession]
 
 
 class AdminBreakers(BaseModel):
@@ -120,7 +90,6 @@ class AdminSources:
     stages: Callable[[], Sequence[StageReport]]
     providers: Callable[[], Sequence[ProviderReport]]
     queues: Callable[[], Sequence[QueueReport]]
-    sessions: Iterable[ObservedSession]
     breakers: Callable[[], Sequence[BreakerReport]]
     change_breaker: Callable[[str, BreakerChange], BreakerReport | None]
     drills: Drills | None
@@ -135,10 +104,6 @@ def admin_operations(sources: AdminSources, access: OperatorAccess) -> list[Oper
             providers=[*sources.providers()],
             queues=[*sources.queues()],
         )
-
-    async def sessions(request: Request) -> AdminSessions:
-        now = time.time()
-        return AdminSessions(sessions=[_shown(session, now) for session in sources.sessions])
 
     async def breakers(request: Request) -> AdminBreakers:
         return AdminBreakers(breakers=[*sources.breakers()])
@@ -169,13 +134,6 @@ def admin_operations(sources: AdminSources, access: OperatorAccess) -> list[Oper
             handler=stages,
             summary="The providers of each slot, and their queues",
             answers={200: ResponseSpec("They", AdminStages)},
-        ),
-        look(
-            path="/admin/sessions",
-            name="adminSessions",
-            handler=sessions,
-            summary="The live sessions",
-            answers={200: ResponseSpec("They", AdminSessions)},
         ),
         look(
             path="/admin/breakers",
@@ -265,17 +223,3 @@ def drill_operations(drills: Drills | None, access: OperatorAccess) -> list[Oper
             errors=(*ERRORS, DRILLS_OFF, NO_SUCH_DRILL),
         ),
     ]
-
-
-def _shown(session: ObservedSession, now: float) -> LiveSession:
-    return LiveSession(
-        session_id=session.session_id,
-        transport=session.transport,
-        kind=session.kind,
-        began=iso(session.began_at),
-        seconds=max(0, int(now - session.began_at)),
-        turns=session.turns,
-        degraded=session.degraded,
-        voice_to_voice_ms=session.voice_to_voice_ms,
-        steps=session.steps,
-    )

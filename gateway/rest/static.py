@@ -27,6 +27,7 @@ FOLDER = Path(__file__).parents[1] / "static"
 FACES = Path(__file__).parents[2] / "stages" / "avatar" / "faces"
 
 INDEX = "index.html"
+ADMIN = "admin.html"
 STYLE = "style.css"
 LINK = f'<link rel="stylesheet" href="static/{STYLE}">'
 """Its place in the page is taken by the style itself: the first paint waits for nothing else."""
@@ -124,7 +125,7 @@ def _page(
 def static_operations(
     folder: Path = FOLDER, faces: Path = FACES, face: str | None = None
 ) -> list[Operation]:
-    """The page at `/`, its files at `/static`, and the faces at `/faces`.
+    """The page at `/`, the operator's at `/admin`, their files at `/static`, the faces at `/faces`.
 
     `face` is listed first: the name of a face in `faces`, or another folder, which is served, too.
     """
@@ -140,6 +141,9 @@ def static_operations(
     async def index(request: Request) -> Response:
         return _answer(request, files, INDEX)
 
+    async def admin(request: Request) -> Response:
+        return _answer(request, files, ADMIN)
+
     async def file(request: Request) -> Response:
         return _answer(request, files, request.path_params["name"])
 
@@ -151,6 +155,7 @@ def static_operations(
 
     return [
         _served("/", "getPage", index, "Hold an interview in a browser", ("text/html",)),
+        _served("/admin", "getAdminPage", admin, "Watch and operate a gateway", ("text/html",)),
         _served("/static/{name:path}", "getStatic", file, "What the page is made of"),
         _served("/faces", "getFaces", listed, "Which faces there are", (JSON,)),
         _served("/faces/{name:path}", "getFace", one, "The faces that the page draws"),

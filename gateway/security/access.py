@@ -81,9 +81,12 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/api/v1/models": {"GET": Need.PROGRAM},
     "/api/v1/models/select": {"POST": Need.PROGRAM},
     # The operator's view.
+    "/admin": {"GET": Need.NOTHING},  # the page; it asks for the key
     "/metrics": {"GET": Need.OPERATOR},
     "/admin/stages": {"GET": Need.OPERATOR},
     "/admin/sessions": {"GET": Need.OPERATOR},
+    "/admin/sessions/{session}": {"DELETE": Need.OPERATOR},
+    "/admin/limits": {"GET": Need.OPERATOR},
     "/admin/breakers": {"GET": Need.OPERATOR},
     "/admin/breakers/{breaker}/reset": {"POST": Need.OPERATOR},
     "/admin/breakers/{breaker}/force-open": {"POST": Need.OPERATOR},

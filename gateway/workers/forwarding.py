@@ -249,6 +249,8 @@ def _merged(path: str, own: int, answers: Mapping[int, Any]) -> dict[str, Any] |
             return merging.sessions(answers)
         case "/admin/breakers":
             return merging.breakers(all_)
+        case "/admin/limits":
+            return merging.limits(all_)
         case "/admin/metrics":
             return merging.service_metrics(all_)
         case "/admin/drills":

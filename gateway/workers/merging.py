@@ -102,6 +102,16 @@ def service_metrics(all_: Sequence[Json]) -> Json:
     }
 
 
+def limits(all_: Sequence[Json]) -> Json:
+    """`/admin/limits`: what each process has refused adds up; all of them have the same limits."""
+    found: dict[str, Json] = {}
+    for one in all_:
+        for limit in one["limits"]:
+            known = found.setdefault(limit["policy"], {**limit, "refused": 0})
+            known["refused"] += limit["refused"]
+    return {"limits": [*found.values()], "counting": all(one["counting"] for one in all_)}
+
+
 def drills(all_: Iterable[Json]) -> Json:
     """`/admin/drills`: one provider's drill is one, in however many processes."""
     return {"drills": _by_name(all_, "drills", lambda known, other: known)}

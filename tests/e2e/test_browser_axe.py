@@ -11,13 +11,11 @@ from tests.support.visit import REPLIES, browser_tests, start
 
 AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
 
-pytestmark = [
-    *browser_tests,
-    pytest.mark.skipif(
-        not AXE.is_file() and os.environ.get("CI") != "true",
-        reason="needs axe-core: npm ci --prefix tests/support/agents",
-    ),
-]
+needs_axe = pytest.mark.skipif(
+    not AXE.is_file() and os.environ.get("CI") != "true",
+    reason="needs axe-core: npm ci --prefix tests/support/agents",
+)
+pytestmark = [*browser_tests, needs_axe]
 
 FOUND = """axe.run(document).then(({ violations }) => violations.flatMap(({ id, help, nodes }) =>
   nodes.map(({ target }) => `${id}: ${help}: ${target.join(" ")}`)))"""

@@ -22,4 +22,4 @@ def test_a_message_is_the_same_when_it_is_read(message: dict[str, object]) -> No
 
 
 def test_a_message_has_no_spaces_between_its_parts() -> None:
-    assert '{"a":[1,"b c"],"d":null}' == json_text({"a": [1, "b c"], "d": None})
+    assert json_text({"a": [1, "b c"], "d": None}) == '{"a":[1,"b c"],"d":null}'

@@ -16,25 +16,6 @@ def operator(gateway: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=gateway.url, headers=headers, trust_env=False)
 
 
-def test_a_live_session_is_listed_with_its_turns(gateway: Any) -> None:
-    gateway.settings["admin_key"] = SecretStr(KEY)
-
-    async def story() -> None:
-        async with operator(gateway) as client:
-            assert (await client.get("/admin/sessions")).json() == {"sessions": []}
-            async with gateway.call("s-1") as caller:
-                await caller.say(type="hello", version=1)
-                await caller.until("turn.metrics", turn=0)
-                (session,) = (await client.get("/admin/sessions")).json()["sessions"]
-        assert session["voice_to_voice_ms"] >= 0
-        assert session["began"].endswith("Z")
-        shown = ("session_id", "transport", "kind", "turns", "degraded")
-        assert [session[name] for name in shown] == ["s-1", "websocket", "interview", 1, 0]
-        assert session["steps"] == {}
-
-    gateway.run(story)
-
-
 def test_the_stages_are_shown_as_in_health(gateway: Any) -> None:
     gateway.settings["admin_key"] = SecretStr(KEY)
 

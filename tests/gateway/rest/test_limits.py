@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
@@ -26,6 +27,7 @@ from tests.support.stub_services import StubService, services_file
 from tests.support.tokens import AUDIENCE, ISSUER, SECRET, token
 
 KEY, OTHER = "a-key-of-ours", "another-key"
+OPERATOR = "operators-key-0001"
 NEW = {"role": "Data Analyst"}
 Story = Callable[[httpx.AsyncClient], Awaitable[None]]
 
@@ -141,6 +143,30 @@ def test_an_offer_of_rtvi_is_counted(gateway: Gateway) -> None:
 
         assert [await status(KEY) for _ in range(4)] == [400] * 3 + [429]
         assert await status(OTHER) == 400
+
+
+def test_the_operator_sees_the_limits_and_what_they_refused(gateway: Gateway) -> None:
+    gateway.settings |= {
+        "api_keys": KEY,
+        "limit_key": "2/h",
+        "limit_address": "600/min",
+        "quota_day": 9,
+        "admin_key": SecretStr(OPERATOR),
+    }
+
+    async def story(client: httpx.AsyncClient) -> None:
+        found = [await client.get("/api/sessions", headers=bearer(KEY)) for _ in range(4)]
+        assert [answer.status_code for answer in found] == [200, 200, 429, 429]
+        assert (await client.get("/admin/limits", headers=bearer(KEY))).status_code == 401
+        told = (await client.get("/admin/limits", headers=bearer(OPERATOR))).json()
+        assert told == {
+            "limits": [
+                {"policy": "address", "most": 600, "window_s": 60, "refused": 0},
+                {"policy": "key", "most": 2, "window_s": 3600, "refused": 2},
+                {"policy": "day", "most": 9, "window_s": 86400, "refused": 0},
+            ],
+            "counting": True,
+        }
 
     told(gateway, story)
 

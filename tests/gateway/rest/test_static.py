@@ -52,6 +52,23 @@ def test_the_page_and_everything_it_names_is_served(rest: Rest) -> None:
     rest.run(static_operations(), story)
 
 
+def test_the_operators_page_and_everything_it_names_is_served(rest: Rest) -> None:
+    async def story(client: httpx.AsyncClient) -> None:
+        page = await client.get("/admin")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        policy = told(page.headers["content-security-policy"])
+        assert (policy["script-src"], policy["style-src"]) == (["'self'"], ["'self'"])
+        assert re.search(r"<style|<script(?![^>]*\ssrc=)|\sstyle=|\son\w+=", page.text) is None
+        named = set(re.findall(r'(?:src|href)="([^"#:]*)"', page.text))
+        scripts = {name.removeprefix("static/") for name in named if name.endswith(".js")}
+        assert scripts == {"admin/main.js"}
+        await follow(client, scripts)
+        for name in named - {".", "docs"}:
+            assert (name, 200) == (name, (await client.get(f"/{name}")).status_code)
+
+    rest.run(static_operations(), story)
+
+
 def test_the_policy_admits_files_of_this_server_and_nothing_in_the_page(rest: Rest) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         page = await client.get("/")

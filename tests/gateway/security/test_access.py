@@ -16,6 +16,7 @@ from gateway.settings import Settings
 
 PUBLIC = {
     "/",
+    "/admin",
     "/static/{name:path}",
     "/faces",
     "/faces/{name:path}",

@@ -102,3 +102,16 @@ def test_a_gateway_is_ready_while_one_process_is() -> None:
     assert merging.ready(0, {0: 503, 1: 200}) == 1
     assert merging.ready(0, {0: 200, 1: 200}) == 0
     assert merging.ready(0, {0: 503, 1: 503}) == 0
+
+
+def test_what_the_processes_have_refused_adds_up() -> None:
+    key = {"policy": "key", "most": 60, "window_s": 60, "refused": 3}
+    day = {"policy": "day", "most": 9, "window_s": 86400, "refused": 0}
+    one = {"limits": [key, day], "counting": True}
+    other = {"limits": [{**key, "refused": 4}, day], "counting": False}
+    assert merging.limits([one, other]) == {
+        "limits": [{**key, "refused": 7}, day],
+        "counting": False,
+    }
+    assert one["limits"] == [key, day]
+    assert key["refused"] == 3
