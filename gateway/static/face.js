@@ -7,6 +7,37 @@ import { mouths } from "./mouths.js";
 import { HEAD_STEPS, blink, idle } from "./client/timeline.js";
 
 const LID_MS = 40; // until the lids are down
+const LEAST_MS = 24; // between two pictures of a mouth that speaks: 30 a second where the screen has 60
+const REST_MS = 40; // between two pictures while nobody speaks: the server's rest at 12 a second
+
+/** Calls `step(now)` with each picture of the screen that comes `least` milliseconds after the one before
+ * while it `moves()`, and now and then else. */
+export class Drawing {
+  constructor(step, moves, least = 0) {
+    this.step = step;
+    this.moves = moves;
+    this.least = least;
+    this.last = -Infinity;
+    this.soon();
+  }
+
+  /** With the next picture, whatever was waited for. */
+  soon() {
+    this.close();
+    this.frame = requestAnimationFrame((now) => {
+      if (now - this.last < this.least) return this.soon();
+      this.last = now;
+      this.step(now);
+      if (this.moves()) this.soon();
+      else this.waiting = setTimeout(() => this.soon(), REST_MS);
+    });
+  }
+
+  close() {
+    clearTimeout(this.waiting);
+    cancelAnimationFrame(this.frame);
+  }
+}
 
 /** The faces that the server has, as `{id, name, description}`; the page brings them along, and the
  * first one drawn, with its `manifest`. */
@@ -44,7 +75,12 @@ export class Face {
     this.#arrange(svg, manifest);
     this.mouths.show("sil", "sil", 1);
     this.#look("open", "idle");
-    this.frame = requestAnimationFrame((now) => this.#step(now));
+    this.down = null; // where the head is
+    this.drawing = new Drawing(
+      (now) => this.#step(now),
+      () => this.state === "speaking" || this.shape !== "sil",
+      LEAST_MS,
+    );
   }
 
   /** One layer of each kind is shown, and those that move with the head do. */
@@ -58,6 +94,8 @@ export class Face {
     const shapes = named(layers.mouth);
     this.mouths = mouths(shapes, svg);
     Object.values(shapes)[0].before(this.mouths.element);
+    // A layer of its own: the face around it is not drawn again.
+    this.mouths.element.style.willChange = "transform";
     for (const shape of Object.values(shapes)) shape.remove();
     this.head = document.createElementNS(svg.namespaceURI, "g");
     const base = layer(layers.base);
@@ -73,16 +111,16 @@ export class Face {
     this.before = this.state;
     this.state = state;
     this.since = performance.now();
+    this.drawing.soon();
   }
 
   close() {
-    cancelAnimationFrame(this.frame);
+    this.drawing.close();
   }
 
   #step(now) {
     this.#speak(...this.mouth(now));
     this.#move(now);
-    this.frame = requestAnimationFrame((next) => this.#step(next));
   }
 
   #speak(from, to, weight) {
@@ -103,7 +141,10 @@ export class Face {
       lids !== "open" && since < LID_MS ? this.before : this.state,
     );
     if (this.still.matches) return;
-    this.head.setAttribute("transform", `translate(0 ${(head * this.step).toFixed(2)})`);
+    const down = Math.round(head); // as on the server: half a pixel each
+    if (down === this.down) return;
+    this.down = down;
+    this.head.setAttribute("transform", `translate(0 ${(down * this.step).toFixed(2)})`);
   }
 
   #look(eyes, brows) {

@@ -1,6 +1,7 @@
 // The interviewer, as far as this page shows it: voice, face, mood and captions, on the one clock of
 // what has been heard here.
 
+import { Drawing } from "./face.js";
 import { gallery } from "./gallery.js";
 import { Picture } from "./picture.js";
 
@@ -23,12 +24,12 @@ export class Interviewer {
       at("interrupt").disabled = name !== "speaking" && name !== "thinking";
       this.gallery.state(name);
     });
-    requestAnimationFrame(() => this.#step());
+    this.drawing = new Drawing(() => this.#step(), () => cursor() !== null);
   }
 
   #step() {
     this.mood.look();
-    requestAnimationFrame(() => this.#step());
+    this.picture.step();
   }
 
   /** From now on it is the one of this interview. */

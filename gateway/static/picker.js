@@ -139,7 +139,8 @@ export class Picker {
     this.at("mic-bar").style.transform = `scaleX(${shown.toFixed(3)})`;
     this.at("mic-level").value = shown;
     this.wave.heard(shown);
-    this.at("portrait").style.setProperty("--loud", shown.toFixed(3));
+    // Of the ring alone: what the whole portrait inherits has the face styled and drawn anew.
+    this.at("ring").style.setProperty("--loud", shown.toFixed(2));
   }
 
   #say(words) {

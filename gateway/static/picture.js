@@ -19,7 +19,6 @@ export class Picture {
     this.count = 0; // pictures seen
     this.seenAt = -Infinity;
     this.silentAt = -Infinity; // when nothing was spoken last
-    requestAnimationFrame(() => this.#step());
   }
 
   /** The server's video; null when it is over. */
@@ -71,7 +70,8 @@ export class Picture {
     this.given = to === "visemes";
   }
 
-  #step() {
+  /** Show what is due; call it often. */
+  step() {
     const cursor = this.cursor();
     if (cursor?.sounding) {
       while (this.frames.length > 0) {
@@ -88,7 +88,6 @@ export class Picture {
     const since = how === "video" ? this.seenAt : Math.max(this.seenAt, this.silentAt);
     const fresh = this.seenAt > -Infinity && now - since < STALE_MS;
     this.#show(fresh && !this.given ? how : "");
-    requestAnimationFrame(() => this.#step());
   }
 
   #paint(picture) {

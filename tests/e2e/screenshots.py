@@ -15,6 +15,7 @@ from tests.support.visit import CLIPS, FINAL, LOOPBACK, PARTIAL, REPLIES, spoken
 
 SIZES = ((390, 844), (844, 390), (768, 1024), (1280, 800))
 SCHEMES = {"light": False, "dark": True}
+KEY = "the-operators-key-of-the-album"
 HEARD = "parley.speaker.cursor()?.ms > 1500"
 MOOD = "document.querySelector('#mood').textContent"
 
@@ -46,7 +47,7 @@ def visited(folder: Path) -> Iterator[tuple[Page, str]]:
     """A page whose microphone gives two answers, and where it is served."""
     port = free_port()
     with (
-        gateway(folder, port, **LOOPBACK),
+        gateway(folder, port, PARLEY_ADMIN_KEY=KEY, **LOOPBACK),
         chromium(folder, *spoken(folder / "microphone.wav", CLIPS)) as page,
     ):
         page.size(1280, 800)
@@ -94,6 +95,13 @@ def visit(page: Page, url: str, album: Album) -> None:
     album.take(page, "10-ended")
     page.open(page.look("document.querySelector('#report').href"))
     album.take(page, "11-report")
+    page.open(f"{url}admin")
+    page.until("document.activeElement.id === 'key'")
+    album.take(page, "12-operator-locked")
+    page.type(KEY)
+    page.press("Enter", 13)
+    page.until("document.querySelectorAll('#breakers tbody tr').length > 0")
+    album.take(page, "13-operator", whole=True)
 
 
 def main() -> None:

@@ -100,3 +100,6 @@ def test_on_a_phone_the_answer_field_is_docked_and_a_long_talk_scrolls_above_it(
         if way == "landscape":
             assert left > page.look(box.format("#portrait"))[1] + 100, "two columns"
             assert page.look(box.format("#end"))[2] <= height
+            page.look("document.querySelector('#panel').open = true")
+            page.look("document.querySelector('#panel').scrollIntoView()")
+            assert page.look(box.format(".stage"))[2] <= page.look(box.format("#panel"))[0]

@@ -71,6 +71,14 @@ class Page:
         result: dict[str, Any] = answer["result"]
         return result
 
+    def browser(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """One command to the browser as a whole."""
+        session, self._session = self._session, None
+        try:
+            return self.call(method, **parameters)
+        finally:
+            self._session = session
+
     def close(self) -> None:
         """With all that it kept: the next tab is a stranger's."""
         self._session = None
