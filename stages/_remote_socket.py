@@ -24,6 +24,10 @@ logger.setLevel(logging.CRITICAL)  # what breaks a connection is said by its own
 
 _UNAUTHORIZED = 401
 
+CLOSE_S = 0.5
+"""How long what waits to be sent may take after `close`; a peer that does not read would hold the
+connection for minutes."""
+
 
 class SocketOwner(Protocol):
     """Takes what comes over a `RemoteSocket`. Plain calls."""
@@ -50,8 +54,9 @@ class RemoteSocket(asyncio.Protocol):
         self._owner: SocketOwner | None = owner
         self._frames = ClientProtocol(self._url, max_size=LONGEST_BINARY_BYTES, logger=logger)
         self._transport: asyncio.Transport | None = None
-        self._parts: list[bytes] = []  # of a message in several frames
+        self._parts = bytearray()  # of a message in several frames, which `_frames` bounds
         self._is_text = False
+        self._closing: asyncio.TimerHandle | None = None
 
     async def connect(self) -> None:
         """Connect and ask for the WebSocket. Raises `OSError`."""
@@ -91,13 +96,14 @@ class RemoteSocket(asyncio.Protocol):
             self._transport.abort()
 
     def close(self) -> None:
-        """End the connection in order, and say no more about it. Idempotent."""
+        """End the connection in order, within `CLOSE_S`, and say no more about it. Idempotent."""
         self._owner = None
         if self._frames.state is State.OPEN and self._transport is not None:
             self._frames.send_close(1000)
             self._flush()
             self._transport.close()
-        else:
+            self._closing = asyncio.get_running_loop().call_later(CLOSE_S, self._transport.abort)
+        elif self._closing is None:
             self.drop()
 
     # --- what asyncio calls --------------------------------------------------------------------
@@ -132,6 +138,8 @@ class RemoteSocket(asyncio.Protocol):
         self._end(self._why())
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
         self._end(self._why())
 
     # --- inside --------------------------------------------------------------------------------
@@ -145,9 +153,9 @@ class RemoteSocket(asyncio.Protocol):
             self._is_text = frame.opcode is Opcode.TEXT
         elif frame.opcode is not Opcode.CONT:
             return
-        self._parts.append(bytes(frame.data))
+        self._parts += frame.data  # an empty frame adds nothing, however many there are
         if frame.fin:
-            whole, self._parts = b"".join(self._parts), []
+            whole, self._parts = bytes(self._parts), bytearray()
             if self._owner is not None:
                 self._owner.message(whole, is_text=self._is_text)
 
