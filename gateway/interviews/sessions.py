@@ -352,17 +352,18 @@ async def claim(
             continue
 
 
-async def release(store: Store, session_id: str, worker: SessionOwner) -> None:
-    """End the ownership. Does nothing if the session is gone or has another owner."""
+async def release(store: Store, session_id: str, worker: SessionOwner) -> bool:
+    """End the ownership. Does nothing if the session is gone or has another owner; False where it
+    has."""
     while True:
         try:
             record, version = await load(store, session_id)
         except NoSuchSession:
-            return
+            return True
         if record.worker != worker:
-            return
+            return record.worker is None
         try:
             await save(store, record.with_worker(None), version)
         except Conflict:
             continue
-        return
+        return True

@@ -259,6 +259,7 @@ class Connection(Generic[P]):
 
     def _lost(self) -> None:
         """Another process has taken the session over, for a client with its token."""
+        self._resumption.taken_with()
         self._fail("taken_over", "the session goes on in another process, or was deleted")
 
     # --- a client that comes back ------------------------------------------------------------

@@ -157,7 +157,8 @@ class InterviewHost:
 
     async def release(self) -> None:
         """Give up the claim on the session."""
-        await release(self._store, self._record.id, self._worker)
+        if not await release(self._store, self._record.id, self._worker):
+            self._lost()
 
     async def keep(self) -> None:
         """Renew the record until cancelled, so that it does not expire in a long silence.

@@ -53,9 +53,9 @@ class Resumption:
     """The tokens of one session, and its client's return. With a `grace_s` of 0 nothing is offered.
 
     A token is random and holds for one return: the client gets the next one with it. As the line
-    may be lost once more before the client has that, the one before holds for `CONFIRM_S` longer.
-    The store has a digest of the token, by which another process knows it. `come_back` takes the
-    client's new line.
+    may be lost once more before the client has that, the one before holds for `CONFIRM_S` longer,
+    in the process that gave it and in any other. The store has a digest of the token, by which
+    another process knows it. `come_back` takes the client's new line.
     """
 
     def __init__(
@@ -84,17 +84,20 @@ class Resumption:
         return self._grace_s > 0
 
     async def new_token(self, lifetime_s: float, used: ResumeRequest | None) -> str:
-        """The token for `ready`, also stored for `lifetime_s`; it follows the one that was `used`.
+        """The token for `ready`, also stored for `lifetime_s`; it follows the one that was `used`,
+        which the store keeps for `CONFIRM_S`.
 
         Where the store does not work the token holds in this process only.
         """
         token = TOKEN + secrets.token_urlsafe(TOKEN_BYTES)
         before = () if used is None else (used.token,)
-        old = {*self._tokens, *before}
+        old = {*self._tokens}.difference(before)
         self._tokens = (token, *before)
+        ends_at = str(self.ends_at).encode()
+        put = Put(_key(self._session_id, token), ends_at, None, lifetime_s)
+        kept = (Keep(_key(self._session_id, each), CONFIRM_S) for each in before)
         try:
-            ends_at = str(self.ends_at).encode()
-            await self._store.commit(Put(_key(self._session_id, token), ends_at, None, lifetime_s))
+            await self._store.commit(put, *kept)
             await self._delete(old)
         except StoreError as error:
             logger.info("session %s: its token is not stored: %s", self._session_id, error)
@@ -114,9 +117,9 @@ class Resumption:
         """Keep the stored token until cancelled, as a session may last longer than it."""
         while True:
             await asyncio.sleep(lifetime_s / RENEWALS)
-            keys = [_key(self._session_id, token) for token in self._tokens]
+            newest = [_key(self._session_id, token) for token in self._tokens[:1]]
             try:
-                await self._store.commit(*(Keep(key, lifetime_s) for key in keys))
+                await self._store.commit(*(Keep(key, lifetime_s) for key in newest))
             except StoreError as error:
                 logger.info("session %s: its token was not renewed: %s", self._session_id, error)
 
@@ -127,6 +130,11 @@ class Resumption:
             await self._delete(tokens)
         except StoreError as error:
             logger.info("session %s: its token was not deleted: %s", self._session_id, error)
+
+    def taken_with(self, token: str | None = None) -> None:
+        """Another connection has the session, with this token, or another process with any: what
+        its client came with is not forgotten, as it holds for a while longer."""
+        self._tokens = tuple(each for each in self._tokens if token not in (None, each))
 
     async def _delete(self, tokens: Iterable[str]) -> None:
         for token in tokens:

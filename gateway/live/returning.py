@@ -87,8 +87,10 @@ async def hand_over(
     ends_at = None if ours else await knows(calls.store, session_id, wanted)
     if ends_at is not None:
         end_by(ends_at)
-        if kept is not None and not kept.away and calls.live.kept(session_id) is kept:
-            calls.live.dismiss(session_id)
+        if kept is not None:
+            kept.taken_with(wanted.token)
+            if not kept.away and calls.live.kept(session_id) is kept:
+                calls.live.dismiss(session_id)
         return None
     if kept is None or not ours or not kept.accepts(wanted, loop.time()):
         raise CannotResume

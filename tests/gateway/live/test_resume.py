@@ -398,8 +398,9 @@ def test_a_restarted_process_knows_the_token_once(local: LocalCalls) -> None:
             ready = await back(second, token, seen(first))
             assert ready["resumed"] == {"kept": False, "complete": False}
             assert ready["interview"]["currentQuestion"] == 1
-        async with local.call() as third:
-            await refused(third, token, 1)
+            await asyncio.sleep(CONFIRM_S + 1)
+            async with local.call() as third:
+                await refused(third, token, 1)
 
     local.run(story)
 
@@ -539,6 +540,7 @@ def test_a_client_goes_on_at_another_process_while_its_own_still_runs(local: Loc
                 await second.until("reply.done", turn=0)
                 await second.say(type="text", text="And then I would ask the others.")
                 await second.until("interview", currentQuestion=3)
+                await asyncio.sleep(CONFIRM_S)
                 async with local.call() as third:
                     await refused(third, token, 1)
                 local.calls = here  # which still keeps the session as it was
@@ -575,6 +577,49 @@ def test_a_process_that_has_lost_a_session_stores_nothing_more_and_says_so(
                 await second.say(type="text", text="This is kept.")
                 await second.until("interview", currentQuestion=2)
             local.calls = here
+
+    local.run(story)
+
+
+@pytest.mark.parametrize("former", [True, False], ids=["the former one", "the new one"])
+@pytest.mark.parametrize("noticed", [True, False], ids=["lost", "half open"])
+def test_a_line_that_breaks_before_another_process_gave_its_token_is_no_harm(
+    local: LocalCalls, former: bool, noticed: bool
+) -> None:
+    local.settings["resume_s"] = 2
+
+    async def story() -> None:
+        here, there = local.calls, another_process(local)
+        await lease(local, here, there)
+        async with local.call() as first:
+            token = await began(first)
+            await first.until("reply.done", turn=0)
+            first.lose()
+            await asyncio.sleep(1)
+            local.calls = there
+            async with local.call() as second:
+                await back(second, token, seen(first))
+                await asyncio.sleep(1.5)  # what was kept here has ended meanwhile
+                if noticed:
+                    second.lose()
+                    await asyncio.sleep(0.5)
+                local.calls = here if former else there
+                async with local.call() as third:
+                    ready = await back(third, token, seen(first))
+                    assert ready["resumed"] == {"kept": False, "complete": False}
+                    await third.until("reply.done", turn=0)
+                    await third.say(type="text", text="I would measure it first.")
+                    await third.until("interview", currentQuestion=2)
+                    await asyncio.sleep(CONFIRM_S)
+                    for local.calls in (here, there):
+                        async with local.call() as thief:
+                            await refused(thief, token, 1)
+                    third.lose()
+                    await asyncio.sleep(1)
+                    local.calls = there if former else here
+                    async with local.call() as fourth:
+                        ready = await back(fourth, ready["resume"], seen(third))
+                        assert ready["interview"]["currentQuestion"] == 2
 
     local.run(story)
 
