@@ -373,7 +373,7 @@ class Settings(ServerSettings, BaseSettings):
         "REDIS_URL",
         default=None,
         repr=False,
-        description="Redis that stores the sessions, such as redis://localhost:6379/0; else SQLite",
+        description="Redis for the sessions, as redis://host:6379/0 (docs/storage.md); else SQLite",
     )
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
@@ -17,18 +17,13 @@ from pydantic_settings import BaseSettings
 
 from gateway.ice import parse_addresses, parse_ice_servers
 from gateway.rates import parse_rate
+from gateway.redis_url import option_secrets, parse_redis_url
 from pipeline.frames import Slot
 from stages.avatar.face import FaceError
 from stages.avatar.face import find as find_face
 from stages.registry import AUTO, UnknownProvider, find
 from stages.tool.tools_file import usable as usable_tools
 from stages.tts.pronunciation import LexiconError, read_lexicon
-
-REDIS_TLS_OPTIONS = frozenset(
-    {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
-)
-"""The query parameters that a rediss:// URL may have."""
-
 
 MADE = "auto"
 """In place of API keys: the gateway makes one (`gateway.security.key_file`)."""
@@ -71,15 +66,8 @@ def _http_url(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    url = _url(("redis", "rediss"), text)
-    parts = urlsplit(url)
-    options = parse_qs(parts.query, keep_blank_values=True)
-    known = REDIS_TLS_OPTIONS if parts.scheme == "rediss" else frozenset()
-    if not re.fullmatch(r"(/\d{1,4})?", parts.path) or parts.fragment or options.keys() - known:
-        raise ValueError(
-            "must be a URL like redis://host:port/0; only rediss:// takes ssl_ options"
-        )
-    return url
+    parse_redis_url(text)
+    return text.rstrip("/")
 
 
 def _worker_urls(text: str) -> str:
@@ -374,8 +362,9 @@ def secrets_of(settings: BaseSettings) -> Iterator[str]:
     for value in settings.__dict__.values():
         if isinstance(value, SecretStr):
             yield from _secrets_in(value.get_secret_value())
-        elif isinstance(value, str) and "://" in value and (password := _password(value)):
-            yield from {password, unquote(password)}
+        elif isinstance(value, str) and "://" in value:
+            yield from {password, unquote(password)} if (password := _password(value)) else ()
+            yield from option_secrets(value)
 
 
 def _password(text: str) -> str | None:

@@ -26,6 +26,7 @@ from gateway.printable import printable
 from gateway.providers.build import build, options, wanted
 from gateway.providers.lineup import learned
 from gateway.providers.probes import Place, ask_all, try_all
+from gateway.redis_url import shown
 from gateway.settings import Settings
 from gateway.store import StoreUnavailable
 from gateway.variables import variables
@@ -356,7 +357,7 @@ def _store(settings: Settings) -> Finding:
 
 async def _redis(url: str) -> Finding:
     try:
-        from gateway.store.redis import RedisStore, place
+        from gateway.store.redis import RedisStore
     except ModuleNotFoundError:
         install = f"pip install '{DISTRIBUTION}[redis]'"
         return Finding("store", "Redis", "problem", "the client for it is not installed", install)
@@ -369,8 +370,8 @@ async def _redis(url: str) -> Finding:
     finally:
         await store.aclose()
     if risk is not None:
-        return Finding("store", "Redis", "note", f"{place(url)} answers, but {risk}")
-    return Finding("store", "Redis", "ok", f"{place(url)} answers")
+        return Finding("store", "Redis", "note", f"{shown(url)} answers, but {risk}")
+    return Finding("store", "Redis", "ok", f"{shown(url)} answers")
 
 
 def _changed(settings: Settings) -> Iterator[Finding]:

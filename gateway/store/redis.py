@@ -12,16 +12,15 @@ last two seconds. A client cannot set this, so `durability` reads it.
 
 import asyncio
 import math
+import ssl
 from collections.abc import Callable, Sequence
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
+from redis.asyncio.sentinel import MasterNotFoundError
 
+from gateway.redis_url import shown
 from gateway.store.protocol import (
     Append,
     Conflict,
@@ -37,14 +36,8 @@ from gateway.store.protocol import (
     kind_of,
     subject_of,
 )
+from gateway.store.redis_pool import CONNECTIONS, RedisPool
 from gateway.store.redis_scripts import COMMIT, DELETE, ERASE, PAGE, PREFIX
-
-CONNECTIONS = 16
-"""A commit takes Redis about 50 us, so a few connections keep its one thread busy."""
-
-CONNECT_S = 1.0
-COMMAND_S = 2.0
-"""How long Redis may take to answer a command; the same as SQLite's wait for its lock."""
 
 OPERATION_S = 3.0
 """How long an operation may take, including the wait for a connection."""
@@ -62,9 +55,17 @@ ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((exceptions.ReadOnlyError,), "is a replica: let REDIS_URL name the primary"),
     ((exceptions.BusyLoadingError,), "is still loading its data: wait"),
     ((exceptions.TimeoutError, TimeoutError), "does not answer in time: is it overloaded?"),
+    (
+        (MasterNotFoundError,),
+        "has no primary now, as far as the Sentinels that answer know: wait for its successor, or"
+        " check the name and the Sentinels in REDIS_URL",
+    ),
     ((exceptions.ConnectionError, OSError), "cannot be reached: start it, or check REDIS_URL"),
 )
 """The meaning of an error for people; the first match counts."""
+
+_LOST = (exceptions.ConnectionError, exceptions.TimeoutError, TimeoutError)
+"""What a connection that leads nowhere ends in."""
 
 
 class RedisStore:
@@ -77,17 +78,10 @@ class RedisStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._address = place(url)
-        # These settings come last, so that no option in the URL removes a limit.
-        settings = cast("dict[str, Any]", parse_url(url)) | {
-            "max_connections": CONNECTIONS,
-            "timeout": OPERATION_S,
-            "socket_connect_timeout": CONNECT_S,
-            "socket_timeout": COMMAND_S,
-            "retry": Retry(NoBackoff(), 0),
-            "client_name": "parley",
-        }
-        self._redis = Redis.from_pool(BlockingConnectionPool(**settings))
+        self._address = shown(url)
+        self._pool = RedisPool(url)
+        self._redis = Redis(connection_pool=self._pool.connections)
+        self._room = asyncio.Semaphore(CONNECTIONS)
         scripts = [self._redis.register_script(text) for text in (COMMIT, DELETE, PAGE, ERASE)]
         self._commit, self._delete, self._page, self._erase = scripts
         self._scripts: dict[str, Any] = {}  # of other modules, by their texts
@@ -182,7 +176,7 @@ class RedisStore:
         self._closed = True
         await self._idle.wait()  # OPERATION_S at most
         await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
+        await self._pool.aclose()
 
     async def _read(self, work: Callable[[], Any]) -> Any:
         try:
@@ -200,11 +194,11 @@ class RedisStore:
         self._pending += 1
         self._idle.clear()
         try:
-            async with asyncio.timeout(OPERATION_S):
+            async with asyncio.timeout(OPERATION_S), self._room:
                 return await work()
         except (exceptions.RedisError, OSError) as error:  # our own deadline is an OSError
-            if isinstance(error, exceptions.ConnectionError):  # the idle ones are cut as well
-                await self._redis.connection_pool.disconnect(inuse_connections=False)
+            if isinstance(error, _LOST):
+                self._pool.distrust()  # the idle connections are cut as well, or lead nowhere
             raise self._unavailable(error) from error
         finally:
             self._pending -= 1
@@ -212,6 +206,9 @@ class RedisStore:
                 self._idle.set()
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
+        if (fault := _tls_fault(error)) is not None:
+            advice = f"cannot be trusted ({fault}): check ssl_ca_certs and the host in REDIS_URL"
+            return StoreUnavailable(f"{self._address} {advice}")
         for kinds, advice in ADVICE:
             if isinstance(error, kinds):
                 return StoreUnavailable(f"{self._address} {advice}")
@@ -220,10 +217,13 @@ class RedisStore:
         return StoreUnavailable(f"{self._address}: {said}")
 
 
-def place(url: str) -> str:
-    """A Redis URL that may be shown: without user, password and options."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def _tls_fault(error: BaseException | None) -> str | None:
+    """Why a certificate was not taken, or TLS did not come about; None where that is not it."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return getattr(error, "verify_message", "") or error.reason or "no TLS"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _arguments(write: Write) -> tuple[Any, ...]:

@@ -184,6 +184,7 @@ def test_the_defaults_are_the_contracts() -> None:
         ("REDIS_URL", "", "redis_url", None),
         ("REDIS_URL", "redis://u:p%40@redis:6379/15", "redis_url", "redis://u:p%40@redis:6379/15"),
         ("REDIS_URL", "redis://redis/", "redis_url", "redis://redis"),
+        ("REDIS_URL", "redis+sentinel://a,b/m/0", "redis_url", "redis+sentinel://a,b/m/0"),
         (
             "REDIS_URL",
             "rediss://redis?ssl_ca_certs=/ca.pem",

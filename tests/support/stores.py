@@ -1,6 +1,7 @@
 """The two places where sessions can be stored: a SQLite file and a real redis-server."""
 
 import asyncio
+import signal
 import socket
 import subprocess
 import time
@@ -27,30 +28,32 @@ for at = 1, #due, 2 do redis.call('ZADD', KEYS[1], due[at + 1] - ARGV[1], due[at
 
 
 class RedisServer:
-    """The process, on a free port of 127.0.0.1, with an append-only file in a folder of its own."""
+    """The process, on a free port of 127.0.0.1, with an append-only file in a folder of its own.
 
-    def __init__(self, program: str, folder: Path) -> None:
+    With `tls`, the files of a certificate and its key, it speaks nothing else.
+    """
+
+    def __init__(
+        self, program: str, folder: Path, *, tls: tuple[Path, Path] | None = None, **options: Any
+    ) -> None:
         self._program = program
         self._folder = folder
+        self._tls = tls
+        self._options = options
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        if tls is not None:
+            self.url = f"rediss://127.0.0.1:{self.port}/0?ssl_ca_certs={tls[0]}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and return when it answers."""
         from redis.exceptions import RedisError
 
-        options = {
-            "port": self.port,
-            "bind": "127.0.0.1",
-            "dir": self._folder,
-            "appendonly": "yes",
-            "appendfsync": "everysec",
-        }
-        words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([self._program, *words], stdout=log, stderr=log)
+            words = [self._program, *self._words()]
+            self._process = subprocess.Popen(words, stdout=log, stderr=log)
         give_up_at = time.monotonic() + START_S
         while True:
             try:
@@ -62,6 +65,31 @@ class RedisServer:
                 time.sleep(0.02)
             else:
                 return
+
+    def _words(self) -> list[str]:
+        options: dict[str, Any] = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder}
+        options |= {"appendonly": "yes", "appendfsync": "everysec"} | self._secured()
+        options |= {name.replace("_", "-"): value for name, value in self._options.items()}
+        return [word for name, value in options.items() for word in (f"--{name}", *_split(value))]
+
+    def _secured(self) -> dict[str, Any]:
+        if self._tls is None:
+            return {}
+        cert, key = self._tls
+        return {
+            "port": 0,
+            "tls-port": self.port,
+            "tls-cert-file": cert,
+            "tls-key-file": key,
+            "tls-ca-cert-file": cert,
+            "tls-auth-clients": "no",
+            "tls-replication": "yes",
+        }
+
+    def send_signal(self, sent: signal.Signals) -> None:
+        """Stop it, or let it go on."""
+        assert self._process is not None
+        self._process.send_signal(sent)
 
     def kill(self) -> None:
         """End it with SIGKILL."""
@@ -84,6 +112,32 @@ class RedisServer:
         with Redis.from_url(self.url, decode_responses=True) as redis:
             value: str = redis.config_get(name)[name]
         return value
+
+
+class Sentinel(RedisServer):
+    """A Sentinel that watches a primary under the name `main`, and decides alone.
+
+    It calls a primary lost after 400 ms.
+    """
+
+    def __init__(self, program: str, folder: Path, primary: RedisServer, **options: Any) -> None:
+        super().__init__(program, folder, **options)
+        self._primary = primary
+
+    def _words(self) -> list[str]:
+        port = self._primary.port
+        lines = {"port": self.port, "bind": "127.0.0.1", "dir": self._folder} | self._secured()
+        file = self._folder / "sentinel.conf"  # which it writes again
+        file.write_text(
+            "".join(f"{name} {value}\n" for name, value in lines.items())
+            + f"sentinel monitor main 127.0.0.1 {port} 1\n"
+            + "sentinel down-after-milliseconds main 400\nsentinel failover-timeout main 2000\n"
+        )
+        return [str(file), "--sentinel"]
+
+
+def _split(value: Any) -> list[str]:
+    return str(value).split(" ") if isinstance(value, str) else [str(value)]
 
 
 class Clock:

@@ -16,6 +16,7 @@ class TcpLine:
         self.down = False
         self.dialled = 0
         self._writers: list[asyncio.StreamWriter] = []
+        self._forgotten: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> "TcpLine":
         self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
@@ -36,6 +37,11 @@ class TcpLine:
             writer.transport.abort()
         self._writers.clear()
 
+    def swallow(self) -> None:
+        """Pass nothing more on over the connections that there are, as a firewall does that has
+        forgotten them; new ones work."""
+        self._forgotten.update(self._writers)
+
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.dialled += 1
         if self.down:
@@ -45,13 +51,13 @@ class TcpLine:
         self._writers += [writer, onward]
         with contextlib.suppress(ConnectionError):
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_pass(reader, onward))
-                tasks.create_task(_pass(onward_reader, writer))
+                tasks.create_task(self._pass(reader, onward))
+                tasks.create_task(self._pass(onward_reader, writer))
 
-
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                if writer not in self._forgotten:
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()

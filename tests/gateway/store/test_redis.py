@@ -17,10 +17,10 @@ import pytest
 
 from gateway.commands.doctor import examine
 from gateway.settings import Settings
-from gateway.store import Append, Conflict, Entry, Put, StoreUnavailable, store_at
+from gateway.store import Append, Conflict, Entry, Put, StoreUnavailable, redis_pool, store_at
 from gateway.store import redis as module
 from gateway.store.probe import StoreProbe
-from gateway.store.redis import RedisStore, place
+from gateway.store.redis import RedisStore
 from gateway.store.redis_scripts import PREFIX, SWEEP
 from tests.support.paths import DOCS
 
@@ -110,7 +110,7 @@ def test_a_redis_that_is_away_is_named_without_its_password() -> None:
 def test_a_redis_that_says_nothing_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "COMMAND_S", 0.2)
+    monkeypatch.setattr(redis_pool, "COMMAND_S", 0.2)
     monkeypatch.setattr(module, "OPERATION_S", 0.5)
 
     async def scenario(store: RedisStore) -> None:
@@ -155,7 +155,9 @@ def test_the_url_cannot_take_a_limit_away(redis_server: Any) -> None:
         assert (connection.socket_timeout, connection.socket_connect_timeout) == (2.0, 1.0)
         await store._redis.connection_pool.release(connection)
 
-    with_store(f"{redis_server.url}?socket_timeout=900&max_connections=9000", scenario)
+    with_store(redis_server.url, scenario)
+    with pytest.raises(ValueError, match="must be a URL"):
+        RedisStore(f"{redis_server.url}?socket_timeout=900&max_connections=9000")
 
 
 def test_accepted_answers_outlive_a_redis_that_is_killed_and_the_store_goes_on(
@@ -402,11 +404,6 @@ def test_all_names_are_in_one_slot_of_a_cluster(redis_server: Any) -> None:
     assert all(name.startswith(PREFIX.encode()) for name in names)
     assert PREFIX.startswith("{")
     assert "}" in PREFIX
-
-
-def test_a_place_is_shown_without_secrets() -> None:
-    shown = place("rediss://me:pass%40word@cache:6380/2?ssl_certfile=/secret.pem")
-    assert shown == "rediss://cache:6380/2"
 
 
 # --- parley doctor ---------------------------------------------------------------------------

@@ -1,0 +1,138 @@
+"""Connections to a Redis, or to the primary that its Sentinels name, all with limits."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    parse_url,
+)
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
+from redis.backoff import NoBackoff
+
+from gateway.redis_url import parse_redis_url
+
+CONNECTIONS = 16
+"""A commit takes Redis about 50 us, so a few connections keep its one thread busy."""
+
+CONNECT_S = 1.0
+COMMAND_S = 2.0
+"""How long Redis may take to answer a command; the same as SQLite's wait for its lock."""
+
+SENTINEL_S = 0.5
+"""How long one Sentinel may take to accept, and to answer, before the next one is asked."""
+
+IDLE_S = 20.0
+"""A connection that nobody has used for so long is made anew before it is used. A firewall may have
+forgotten it, and swallows what comes over it without a word; none that is known forgets sooner."""
+
+
+class RedisPool:
+    """The connections that a URL asks for. Who uses them bounds how many he takes at a time."""
+
+    def __init__(self, url: str) -> None:
+        address = parse_redis_url(url)
+        # These settings come last, so that no option in the URL removes a limit.
+        settings = cast("dict[str, Any]", parse_url(address.server)) | {
+            "max_connections": CONNECTIONS,
+            "socket_connect_timeout": CONNECT_S,
+            "socket_timeout": COMMAND_S,
+            "socket_keepalive": True,
+            "retry": Retry(NoBackoff(), 0),
+            "client_name": "parley",
+        }
+        secure = settings.pop("connection_class", Connection) is SSLConnection
+        self._trust = settings["trust"] = _Trust()
+        self._sentinel: Sentinel | None = None
+        if not address.sentinels:
+            kind = _Secure if secure else _PlainConnection
+            self.connections = ConnectionPool(connection_class=kind, **settings)
+            return
+        for name in ("host", "port"):  # those of a Sentinel
+            del settings[name]
+        tls = {name: value for name, value in settings.items() if name.startswith("ssl_")}
+        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            address.sentinels,
+            sentinel_kwargs={
+                **tls,
+                "ssl": secure,
+                "username": address.sentinel_user,
+                "password": address.sentinel_password,
+                "socket_connect_timeout": SENTINEL_S,
+                "socket_timeout": SENTINEL_S,
+                "retry": Retry(NoBackoff(), 0),
+                "client_name": "parley",
+            },
+        )
+        self.connections = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            address.primary,
+            self._sentinel,
+            connection_class=_SecureToPrimary if secure else _PlainToPrimary,
+            **settings,
+        )
+
+    def distrust(self) -> None:
+        """Make all connections that are idle now anew before they are used. A plain call."""
+        self._trust.since = time.monotonic()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.connections.disconnect()
+        if self._sentinel is not None:
+            for each in self._sentinel.sentinels:
+                await each.aclose()
+
+
+@dataclass(slots=True)
+class _Trust:
+    """Connections that were taken last before `since` (monotonic) are not to be relied on.
+
+    `tls` is the one context of all: to make one takes 50 ms of the loop.
+    """
+
+    since: float = float("-inf")
+    tls: Any = None
+
+
+class _Aging(AbstractConnection):
+    """Is made anew where it has been idle for too long when it is taken from the pool."""
+
+    def __init__(self, *, trust: _Trust, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._trust = trust
+        self._taken_at = float("-inf")
+
+    async def connect(self) -> None:
+        now = time.monotonic()
+        if self.is_connected and self._taken_at <= max(now - IDLE_S, self._trust.since):
+            await self.disconnect(nowait=True)
+        await super().connect()  # type: ignore[no-untyped-call]
+        self._taken_at = now
+
+
+class _PlainConnection(_Aging, Connection):
+    pass
+
+
+class _Secure(_Aging, SSLConnection):
+    def __init__(self, *, trust: _Trust, **settings: Any) -> None:
+        super().__init__(trust=trust, **settings)
+        trust.tls = self.ssl_context = trust.tls or self.ssl_context
+
+
+class _PlainToPrimary(_Aging, SentinelManagedConnection):
+    pass
+
+
+class _SecureToPrimary(_Secure, SentinelManagedSSLConnection):
+    pass
