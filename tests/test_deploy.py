@@ -1,19 +1,28 @@
 """`deploy/`: the rules and the dashboard name figures that the gateway serves."""
 
+import asyncio
 import json
 import re
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import InvalidHandshake
+from websockets.http11 import Request, Response
 
 from gateway.security.access import own_beginnings
 from gateway.services.services_file import parse_services
 from tests.support.paths import DOCS, ROOT
+from tests.support.served import free_port
 
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus/alerts.yml"
@@ -132,3 +141,101 @@ def test_the_services_of_the_compose_file_are_those_of_their_file() -> None:
         places = [(one.host, str(one.port)) for one in spec.instances]
         registers = "STUB_REGISTERS_AT" in stub
         assert places == ([] if registers else [(name, stub["STUB_PORT"])])
+
+
+# --- several gateways --------------------------------------------------------------------------
+
+
+HAPROXY = DEPLOY / "haproxy/haproxy.cfg"
+
+
+def test_gateways_that_share_sessions_have_the_same_settings_and_time_to_drain() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.scale.yml").read_text(encoding="utf-8"))
+    services = compose["services"]
+    first, second = services["gateway-1"], services["gateway-2"]
+    assert first["environment"] == second["environment"]
+    assert first["volumes"] != second["volumes"]
+    settings = first["environment"]
+    assert seconds(first["stop_grace_period"]) >= int(settings["PARLEY_DRAIN_S"]) + 20
+    assert settings["PARLEY_STT_WORKER"] == "ws://recogniser:8100"
+    assert services["recogniser"]["command"][-1] == "8100"
+    assert seconds(services["recogniser"]["stop_grace_period"]) > 30  # what `--drain` is
+    (subnet,) = compose["networks"]["default"]["ipam"]["config"]
+    assert settings["PARLEY_PROXIES"] == subnet["subnet"]
+    served = re.findall(r"^    server (\S+) (\S+) cookie", HAPROXY.read_text(), re.MULTILINE)
+    assert served == [(name, f"{name}:8000") for name in services if name.startswith("gateway-")]
+
+
+def seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
+
+
+@asynccontextmanager
+async def stub_gateway(name: str) -> AsyncIterator[tuple[int, list[bool]]]:
+    """Says its name over WebSockets and keeps them; its port, and whether it drains."""
+    draining = [False]
+
+    async def converse(socket: ServerConnection) -> None:
+        async for _ in socket:
+            await socket.send(name)
+
+    def look(socket: ServerConnection, request: Request) -> Response | None:
+        if draining[0]:
+            return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
+        is_check = request.path == "/health/ready"
+        return socket.respond(HTTPStatus.OK, "ready\n") if is_check else None
+
+    async with serve(converse, "127.0.0.1", 0, process_request=look) as server:
+        yield next(iter(server.sockets)).getsockname()[1], draining
+
+
+async def told(socket: ClientConnection) -> str:
+    await socket.send("who?")
+    return str(await socket.recv())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+def test_a_gateway_that_drains_gets_nobody_new_and_keeps_those_it_has(tmp_path: Path) -> None:
+    async def story() -> None:
+        port = free_port()
+        async with (
+            asyncio.timeout(60),
+            stub_gateway("gateway-1") as (first, first_drains),
+            stub_gateway("gateway-2") as (second, second_drains),
+        ):
+            text = HAPROXY.read_text().replace("bind :8000", f"bind 127.0.0.1:{port}")
+            text = text.replace("gateway-1:8000", f"127.0.0.1:{first}")
+            text = text.replace("gateway-2:8000", f"127.0.0.1:{second}")
+            (tmp_path / "haproxy.cfg").write_text(text.replace("127.0.0.11:53", "127.0.0.1:53"))
+            process = await asyncio.create_subprocess_exec(
+                "haproxy", "-db", "-f", tmp_path / "haproxy.cfg"
+            )
+            try:
+                url = f"ws://127.0.0.1:{port}/ws/a"
+                early = await connected(url)
+                at = await told(early)
+                {"gateway-1": first_drains, "gateway-2": second_drains}[at][0] = True
+                other = {"gateway-1": "gateway-2", "gateway-2": "gateway-1"}[at]
+                found = set()
+                for _ in range(6):  # before and after the check that notices
+                    async with connect(url) as late:
+                        found.add(await told(late))
+                    await asyncio.sleep(0.4)
+                assert found == {other}
+                assert await told(early) == at
+                await early.close()
+            finally:
+                process.terminate()
+                await process.wait()
+
+    asyncio.run(story())
+
+
+async def connected(url: str) -> ClientConnection:
+    """A connection, once there is somebody who takes it."""
+    while True:
+        try:
+            return await connect(url)
+        except (OSError, InvalidHandshake):
+            await asyncio.sleep(0.05)
