@@ -9,6 +9,7 @@ from gateway import __version__
 from gateway.faces.service import FaceService
 from gateway.interviews.keys import SessionKeys
 from gateway.interviews.leases import leased
+from gateway.interviews.neighbours import Traits, compare
 from gateway.interviews.service import InterviewService, open_interview_service
 from gateway.interviews.sessions import SessionOwner
 from gateway.limits.limiter import limiter_of
@@ -148,7 +149,9 @@ class Runtime:
             stack.callback(lag.stop)
             lag.start()
             owner = self.owner
-            await stack.enter_async_context(leased(self.store, owner))
+            traits = Traits.here(self.settings)
+            await stack.enter_async_context(leased(self.store, owner, traits.told()))
+            await compare(self.store, owner.token, traits)
             service = open_interview_service(
                 self.store,
                 owner,

@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from gateway.store.protocol import Keep
 
 RECORD_KIND = "session"
-"""The kind by which the store lists the records of sessions."""
+LEASE_KIND = "lease"
+"""The kinds by which the store lists the records of sessions, and the leases of processes."""
 
 MOST_UPLOADS_RENEWED = 150
 """How many of the newest uploads are renewed: more than an interview has answers. Failed uploads
@@ -103,7 +104,7 @@ def once_key(method: str, path: str, key: str) -> str:
 
 def lease_key(token: str) -> str:
     """The name of the lease of the process with this token."""
-    return f"lease:{token}"
+    return f"{LEASE_KIND}:{token}"
 
 
 def _newest(uploads: int) -> range:

@@ -22,24 +22,25 @@ RETRY_S = 1.0
 """After a renewal that failed."""
 
 
-async def renew(store: Store, owner: SessionOwner) -> None:
-    """Let the lease end `LEASE_S` from now. Raises `StoreUnavailable` and `StoreClosed`."""
+async def renew(store: Store, owner: SessionOwner, about: bytes = b"") -> None:
+    """Let the lease, which tells `about` the process, end `LEASE_S` from now. Raises
+    `StoreUnavailable` and `StoreClosed`."""
     key = lease_key(owner.token)
     # The lease may expire between the two steps, so that there is nothing to keep.
-    while await put_if_absent(store, key, b"", ttl_s=LEASE_S) is not None:
+    while await put_if_absent(store, key, about, ttl_s=LEASE_S) is not None:
         await store.commit(Keep(key, LEASE_S))
         if await store.get(key) is not None:
             return
 
 
 @asynccontextmanager
-async def leased(store: Store, owner: SessionOwner) -> AsyncIterator[None]:
-    """Renew the lease until the block ends, then give it up.
+async def leased(store: Store, owner: SessionOwner, about: bytes = b"") -> AsyncIterator[None]:
+    """Renew the lease, which tells `about` the process, until the block ends, then give it up.
 
     A store that does not work now is asked again; it never fails the block.
     """
-    wait_s = await _renewed(store, owner)
-    renewing = asyncio.create_task(_keep(store, owner, wait_s))
+    wait_s = await _renewed(store, owner, about)
+    renewing = asyncio.create_task(_keep(store, owner, about, wait_s))
     try:
         yield
     finally:
@@ -53,16 +54,16 @@ async def leased(store: Store, owner: SessionOwner) -> AsyncIterator[None]:
             logger.exception("the lease was not given up")
 
 
-async def _keep(store: Store, owner: SessionOwner, wait_s: float) -> None:
+async def _keep(store: Store, owner: SessionOwner, about: bytes, wait_s: float) -> None:
     while True:
         await asyncio.sleep(wait_s)
-        wait_s = await _renewed(store, owner)
+        wait_s = await _renewed(store, owner, about)
 
 
-async def _renewed(store: Store, owner: SessionOwner) -> float:
+async def _renewed(store: Store, owner: SessionOwner, about: bytes) -> float:
     """Try to renew; returns when to do it again, in seconds."""
     try:
-        await renew(store, owner)
+        await renew(store, owner, about)
     except StoreError as error:
         logger.warning("the lease of this process was not renewed: %s", error)
         return RETRY_S

@@ -4,7 +4,7 @@
 a session begins, with each function for its replies as a `tool_wish`. `native` is Parley's own
 dialect, `openai_realtime` that of OpenAI's Realtime API, `openai_live` that of its Live API, `rtvi`
 that of Pipecat's clients, `twilio` that of telephone calls; none imports another. The first two
-read numbers by `whole`, and OpenAI's two read JSON by `client_events`.
+read numbers by `whole`, OpenAI's two read JSON by `client_events`, and `json_text` writes it.
 """
 
 __all__: list[str] = []

@@ -152,6 +152,11 @@ class RedisStore:
             made = self._scripts[script] = self._redis.register_script(script)
         return await self._run(lambda: made(keys=[PREFIX], args=[*arguments]))
 
+    async def clock_s(self) -> float:
+        """The time of Redis, in seconds since 1970. Raises `StoreUnavailable`."""
+        seconds, microseconds = await self._read(self._redis.time)
+        return float(seconds) + int(microseconds) / 1e6
+
     async def durability(self) -> str | None:
         """A sentence on what this Redis may lose by its own settings, or None.
 

@@ -80,11 +80,11 @@ def test_a_lease_is_renewed_in_time_and_after_a_failure_soon(
         times: list[float] = []
         real = leases.renew
 
-        async def renewed(store: Store, owner: SessionOwner) -> None:
+        async def renewed(store: Store, owner: SessionOwner, about: bytes) -> None:
             times.append(loop.time())
             if len(times) in (1, 3):
                 raise StoreUnavailable("locked")
-            await real(store, owner)
+            await real(store, owner, about)
 
         monkeypatch.setattr(leases, "renew", renewed)
         async with leased(store, KILLED):
@@ -105,11 +105,11 @@ def test_a_lease_is_renewed_after_a_failure_that_nobody_expected(
         store = MemoryStore(loop.time)
         real, times = leases.renew, list[float]()
 
-        async def renewed(store: Store, owner: SessionOwner) -> None:
+        async def renewed(store: Store, owner: SessionOwner, about: bytes) -> None:
             times.append(loop.time())
             if len(times) in (1, 3):
                 raise ValueError("no reply of a store")
-            await real(store, owner)
+            await real(store, owner, about)
 
         monkeypatch.setattr(leases, "renew", renewed)
         async with leased(store, KILLED):

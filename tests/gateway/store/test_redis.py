@@ -307,6 +307,7 @@ def test_a_user_with_the_documented_rights_can_do_everything(redis_server: Any) 
         await store.delete("transcript:a")
         assert await store.erase("a") == 1
         assert await store.durability() is None
+        assert abs(await store.clock_s() - time.time()) < 10
         with pytest.raises(StoreUnavailable, match="does not let this user do it"):
             await store._run(store._redis.flushall)
         redis_server.ask("ACL", "SETUSER", "parley", "-info")
