@@ -5,6 +5,7 @@ later. Nothing is refused: gateways are brought to another release, or to other 
 the other, and records of either release are read by the other.
 """
 
+import asyncio
 import json
 import logging
 import time
@@ -21,6 +22,9 @@ logger = logging.getLogger("parley.neighbours")
 
 MOST = 200
 """Leases that are looked at."""
+
+LIMIT_S = 2.0
+"""So long a start may wait for the store to tell."""
 
 CLOCK_S = 2.0
 """By so much this machine's clock may differ from the store's without a word."""
@@ -82,12 +86,17 @@ class Traits:
 
 
 async def compare(store: Store, own_token: str, own: Traits) -> None:
-    """Log what does not fit between this process and the others, and the store's clock, once."""
+    """Log what does not fit between this process and the others, and the store's clock, once.
+
+    A store that does not work is no hindrance.
+    """
     try:
-        leases = (await store.page(LEASE_KIND, limit=MOST)).entries
-        ahead_s = time.time() - await store.clock_s() if isinstance(store, Timed) else 0.0
-    except StoreError as error:
-        logger.info("the other processes on this store are not known: %s", error)
+        async with asyncio.timeout(LIMIT_S):
+            leases = (await store.page(LEASE_KIND, limit=MOST)).entries
+            ahead_s = time.time() - await store.clock_s() if isinstance(store, Timed) else 0.0
+    except (StoreError, TimeoutError) as error:
+        why = str(error) or f"it does not answer within {LIMIT_S:g} s"
+        logger.info("the other processes on this store are not known: %s", why)
         return
     own_key = lease_key(own_token)
     told = (own.differences(entry.value) for key, entry in leases if key != own_key)

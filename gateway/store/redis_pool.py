@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
+from redis.asyncio import Redis
 from redis.asyncio.connection import (
     AbstractConnection,
     Connection,
@@ -54,26 +55,26 @@ class RedisPool:
         secure = settings.pop("connection_class", Connection) is SSLConnection
         self._trust = settings["trust"] = _Trust()
         self._sentinel: Sentinel | None = None
+        kind = _Secure if secure else _PlainConnection
         if not address.sentinels:
-            kind = _Secure if secure else _PlainConnection
             self.connections = ConnectionPool(connection_class=kind, **settings)
             return
         for name in ("host", "port"):  # those of a Sentinel
             del settings[name]
-        tls = {name: value for name, value in settings.items() if name.startswith("ssl_")}
-        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            address.sentinels,
-            sentinel_kwargs={
-                **tls,
-                "ssl": secure,
-                "username": address.sentinel_user,
-                "password": address.sentinel_password,
-                "socket_connect_timeout": SENTINEL_S,
-                "socket_timeout": SENTINEL_S,
-                "retry": Retry(NoBackoff(), 0),
-                "client_name": "parley",
-            },
-        )
+        self._sentinel = Sentinel([])  # type: ignore[no-untyped-call]
+        asked = settings | {
+            "username": address.sentinel_user,
+            "password": address.sentinel_password,
+            "db": 0,
+            "socket_connect_timeout": SENTINEL_S,
+            "socket_timeout": SENTINEL_S,
+        }
+        self._sentinel.sentinels = [
+            Redis(
+                connection_pool=ConnectionPool(connection_class=kind, host=host, port=port, **asked)
+            )
+            for host, port in address.sentinels
+        ]
         self.connections = SentinelConnectionPool(  # type: ignore[no-untyped-call]
             address.primary,
             self._sentinel,
@@ -90,7 +91,7 @@ class RedisPool:
         await self.connections.disconnect()
         if self._sentinel is not None:
             for each in self._sentinel.sentinels:
-                await each.aclose()
+                await each.connection_pool.disconnect()
 
 
 @dataclass(slots=True)
