@@ -28,7 +28,7 @@ from gateway.live.host import InterviewHost
 from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.runtime import Runtime
 from gateway.settings import Settings
-from gateway.store import Conflict, Entry, Keep, Put, SqliteStore, StoreUnavailable
+from gateway.store import Conflict, Entry, Keep, Page, Put, SqliteStore, StoreUnavailable
 from pipeline.frames import Output, ReplyDone, Samples, SpeechStarted, Transcript, TurnMetrics, Word
 from pipeline.session import Session, Stages
 from pipeline.stage import RecognizedSpeech
@@ -620,6 +620,9 @@ class Puts:
 
     async def delete(self, key: str) -> None:
         """The lease is given up."""
+
+    async def page(self, kind: str, *, limit: int) -> Page:
+        return Page((), None)  # no other process
 
     async def commit(self, *writes: Put | Keep) -> tuple[int, ...]:
         if lease_key("") in str(writes):
