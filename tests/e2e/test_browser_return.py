@@ -126,7 +126,7 @@ def test_a_server_that_stalls_for_ten_seconds_finds_the_same_interview(
             answer(page, "Nobody has read this yet.")
             page.until(f"{LINE} === '{LOST}'", 3)
             assert page.look(NOTES)[-1] == "not sent yet"
-            assert page.look("document.querySelector('#mood').textContent") == "The line is silent"
+            page.until("document.querySelector('#mood').textContent === 'The line is silent'", 1)
             time.sleep(10)
         finally:
             os.kill(server.pid, signal.SIGCONT)

@@ -15,8 +15,7 @@
 
 import { CallError, Gateway, LineLost, Refused } from "./gateway.js";
 import { Microphone, NoMicrophone, RATE_HZ } from "./microphone.js";
-import { Results } from "./results.js";
-import { Unsent } from "./unsent.js";
+import { Results, Unsent } from "./unsent.js";
 import { Voice } from "./voice.js";
 
 const PLAYED_EVERY_MS = 200;

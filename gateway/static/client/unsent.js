@@ -1,7 +1,10 @@
-// What was typed and is not known to have been accepted. The server repeats a typed answer as a final
-// transcript, behind what was being said meanwhile, if anything was; and its transcript of the session
-// shows what has arrived where a line broke in between.
+// What may not have arrived where a line broke: typed answers, and results of functions.
 
+const MOST_CALLS = 32;
+
+/** What was typed and is not known to have been accepted. The server repeats a typed answer as a final
+ * transcript, behind what was being said meanwhile, if anything was; and its transcript of the session
+ * shows what has arrived where a line broke in between. */
 export class Unsent {
   /** `waiting` are those of a page before this one. */
   constructor(waiting = []) {
@@ -64,4 +67,43 @@ function times(texts, text) {
 
 function plain(text) {
   return text.trim().replace(/\s+/g, " ");
+}
+
+/** What functions of this page's returned. A result may be lost with the line, so it is sent again when the
+ * line is back, as long as its reply waits for it: the gateway ignores one that it has. */
+export class Results {
+  constructor() {
+    this.calls = new Map(); // by their ids: {turn, message}, without a message while nothing is returned
+  }
+
+  /** A message of the gateway: which calls there are, and whose reply is over. */
+  take(message) {
+    if (message.type === "tool.call") this.#called(message);
+    if (message.type === "reply.done") this.#forget((turn) => turn === message.turn);
+    if (message.type === "reply.started") this.#forget((turn) => turn < message.turn);
+    if (message.type === "ready" && !message.resumed?.kept) this.calls.clear();
+  }
+
+  #called({ call_id: callId, turn }) {
+    if (this.calls.has(callId)) return;
+    this.calls.set(callId, { turn });
+    if (this.calls.size > MOST_CALLS) this.calls.delete(this.calls.keys().next().value);
+  }
+
+  #forget(over) {
+    for (const [callId, { turn }] of [...this.calls]) if (over(turn)) this.calls.delete(callId);
+  }
+
+  /** The message with a result. */
+  add(callId, result) {
+    const message = { type: "tool.result", call_id: callId, result };
+    const call = this.calls.get(callId);
+    if (call !== undefined) call.message = message;
+    return message;
+  }
+
+  /** What may have been lost with the line. */
+  get unsure() {
+    return [...this.calls.values()].flatMap(({ message }) => message ?? []);
+  }
 }
