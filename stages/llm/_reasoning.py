@@ -191,6 +191,7 @@ class SaidText:
             if over is None:
                 self._header = text[:_LONGEST_TOKEN]
                 return
+            self._header = over[1]  # the mark of the header's end may come yet
             text = text[over.end() :]
             self._state = "text" if over[1] == "final" else "reasoning"
         if self._state != "text" or not text:
@@ -245,6 +246,8 @@ class SaidText:
             elif closing:
                 self._unopened = None
             self._state = "text" if closing else "reasoning"
+        elif name in _STEPS and self._begun:
+            pass
         elif name in _TOOLS or name.startswith("function"):
             if self._state != "reasoning":
                 self._state = "text" if closing else "tool"
@@ -259,8 +262,21 @@ _PARTS = re.compile("[^a-z]+")
 _CLOSES = frozenset(("end", "close"))
 
 
+_AMBIGUOUS = frozenset(
+    ("reason", "reflection", "reflect", "analysis", "rationale", "cot", "deliberation")
+)
+"""Also parts of names that a reply may speak of, as `failure-reason`."""
+_AROUND = frozenset(("begin", "start", "of", "", *_CLOSES))
+_STEPS = frozenset(("action", "action_input", "observation"))
+"""Marks of an agent's steps, which stand at the beginning of a reply; `<action>` within one is what
+it speaks of."""
+
+
 def _thinks(name: str) -> bool:
-    return not _REASONING.isdisjoint(_PARTS.split(name))
+    parts = _REASONING.intersection(_PARTS.split(name))
+    if parts <= _AMBIGUOUS:
+        return bool(parts) and _AROUND.union(parts).issuperset(_PARTS.split(name))
+    return True
 
 
 def _token(text: str, at: int) -> tuple[str, int]:

@@ -1,5 +1,7 @@
 """One reply of a chat model as it comes: its text for speech, its calls, and how it ended. Pure."""
 
+import re
+
 from pipeline.wordless import says
 from stages.llm._chunks import CompletionPiece, Ending
 from stages.llm._refusal import RefusalFilter
@@ -66,18 +68,28 @@ class ReplySoFar:
     def is_whole(self) -> bool:
         """Whether a reply can be complete whose end nothing announced but the end of its body.
 
-        It is if it ends as a sentence does, or says the line that is due; if it calls functions,
+        It is if it ends as a sentence does; with a line that is due it must say that, too, and may
+        also end with the last word of it; if it calls functions,
         with whole arguments. Call it after `finish`.
         """
         if self._calling and self.calls.begun:
             return self.calls.whole
         text = "".join(self._said)
-        return says(text, self._due) if self._due else ends_sentence(text)
+        if not self._due:
+            return ends_sentence(text)
+        return says(text, self._due) and (
+            ends_sentence(text) or _last_word(text) == _last_word(self._due)
+        )
 
     def _kept(self, said: str) -> str:
         if said:
             self._said.append(said)
         return said
+
+
+def _last_word(text: str) -> str:
+    words = re.findall(r"[^\W_]+", text.casefold())
+    return words[-1] if words else ""
 
 
 def ends_sentence(text: str) -> bool:

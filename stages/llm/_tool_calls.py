@@ -62,10 +62,13 @@ class ToolCallPieces:
 
     @property
     def whole(self) -> bool:
-        """Whether the arguments of all calls are JSON, or none: nothing of them is missing."""
+        """Whether the arguments of all calls are JSON, so that nothing of them is missing.
+
+        A call that has none may have only begun.
+        """
         try:
             for call in self._calls:
-                json.loads("".join(call.arguments).strip() or "{}")
+                json.loads("".join(call.arguments))
         except (ValueError, RecursionError):
             return False
         return True

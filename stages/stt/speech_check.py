@@ -300,11 +300,16 @@ def _is_hints(plain: str, heard: Hypothesis, *, doubtful: bool) -> bool:
     return terms == len(prompt) > 1 or terms >= (1 if doubtful else 3 if unknown else 6)
 
 
+_ABBREVIATION = re.compile(r"\([A-Z]{2,4}s?\)")
+
+
 def _no_sound(found: re.Match[str]) -> str:
     """What stays of brackets in a text that is not doubtful: all but the description of a sound."""
     plain = _plain(found[0])
     words = frozenset(plain.split())
     described = words & _SOUND_WORDS and words <= _DESCRIBING
+    if not described and _ABBREVIATION.fullmatch(found[0]):
+        return found[0]  # "(TOS)", which is a cough in Spanish
     return " " if described or plain in _DESCRIPTIONS or plain in _NAMES else found[0]
 
 

@@ -159,6 +159,13 @@ def test_a_reply_that_just_ends_and_has_asked_its_question_is_whole(ask: Ask) ->
     assert result.outcomes == [SUCCESS]
 
 
+def test_a_reply_that_just_ends_within_its_question_is_cut(ask: Ask) -> None:
+    brief = Brief(("Good.",), "", HISTORY, due="How did you measure the effect?")
+    result = ask("eof-due-cut", ReplyRequest(4, "So.", brief))
+    assert result.error.detail == "it ended without a finish reason"
+    assert result.outcomes == [FAILURE]
+
+
 def test_a_refusal_that_just_ends_is_a_refusal(ask: Ask) -> None:
     result = ask("eof-refusal", DUE)
     assert (said(result), result.error.reason) == ("", "refused to answer")
@@ -420,8 +427,9 @@ WITH_TOOLS = ReplyRequest(4, "Because I can.", Brief((), "", HISTORY, tools=(LOO
 def test_a_call_that_just_ends_counts_if_its_arguments_are_whole(ask: Ask) -> None:
     [call] = called(ask("eof-call", WITH_TOOLS))
     assert (call.name, call.arguments) == ("end", '{"now": true}')
-    result = ask("eof-call-cut", WITH_TOOLS)
-    assert (called(result), result.outcomes) == ([], [FAILURE])
+    for model in ("eof-call-cut", "eof-call-begun"):
+        result = ask(model, WITH_TOOLS)
+        assert (called(result), result.outcomes) == ([], [FAILURE])
 
 
 def test_calls_follow_the_text_each_of_them_whole(ask: Ask) -> None:

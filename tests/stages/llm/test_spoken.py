@@ -107,6 +107,13 @@ def spoken(*deltas: str, one_turn: bool = False) -> str:
         ("<|channel|>analysis\nWe ask.<|end|>\nWhy?", "Why?"),
         ("<|channel|>final <|constrain|>text<|message|>Why?", "Why?"),
         ("<|channel|>commentary to=functions.x <|constrain|>json<|message|>{}<|call|>", ""),
+        ("<|channel|>commentary json<|message|>{}<|call|>", ""),
+        (
+            "Hm. What is in the <failure-reason> element? Why?",
+            "Hm. What is in the <failure-reason> element? Why?",
+        ),
+        ("Hm. In Struts, <action> maps a path. Why?", "Hm. In Struts,  maps a path. Why?"),
+        ("<|channel|>analysis code<|message|>x = 1<|end|>", ""),
         ("<action>search</action><observation>x</observation>Why?", "Why?"),
         ("<final_answer>Why?</final_answer>", "Why?"),
         ("Use a List<Action> or Promise<Response>.", "Use a List<Action> or Promise<Response>."),

@@ -169,6 +169,7 @@ def test_a_description_of_sound_is_no_answer(text: str) -> None:
         ("I would [inaudible] the logs \u266a", "I would the logs"),
         ("the cost was (20%) lower", "the cost was (20%) lower"),
         ("a content delivery network (CDN)", "a content delivery network (CDN)"),
+        ("our terms of service (TOS)", "our terms of service (TOS)"),
         ("（笑）キャッシュです。", "キャッシュです。"),
         ("ログ（記録）を見ます。", "ログ（記録）を見ます。"),
     ],
