@@ -344,7 +344,8 @@ class Call:
         Where the line is lost the gateway is told when it is back: go on iterating.
         """
         self._hung_up = True
-        await self._send({"type": "bye"})
+        if self._lost_at is None:  # else it follows what was typed, when the line is back
+            await self._send({"type": "bye"})
 
 
 def _web_socket(url: str) -> str:

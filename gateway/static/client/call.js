@@ -202,6 +202,7 @@ export class Call {
     const gone = forgotten || (this.ending && this.resumption === null);
     if (code === FINISHED || (this.ending && gone)) return this.#finish("ended", "");
     if (code === GONE) return this.#finish("ended", "This session was deleted.", "deleted");
+    if (this.ending) this.end ??= setTimeout(() => this.#finish("ended", UNHEARD), END_MS);
     // Until the server has noticed the broken line, the old connection still holds the session.
     this.taken = taken ? this.taken + 1 : 0;
     const lingering = taken && (this.known || this.attempt > 0) && this.taken < MOST_TAKEN;
@@ -253,7 +254,8 @@ export class Call {
     if (this.over) return;
     this.ending = true;
     const stands = this.pulse !== null && !this.pulse.silent;
-    if (!waits) this.send({ type: "bye" });
+    // A line that is being made again gets it behind what was typed: this is called again then.
+    if (!waits && (this.pulse !== null || !this.joined)) this.send({ type: "bye" });
     if (!waits && (stands || !this.joined)) {
       clearTimeout(this.farewell);
       this.farewell = setTimeout(() => this.#finish("ended", ""), FAREWELL_MS);

@@ -106,7 +106,10 @@ export class Gateway {
     const answer = await this.#get(`/api/sessions/${session}/transcript`);
     if (answer?.status === 409 || answer?.status === 404) return []; // nothing was said yet
     if (answer === null) return undefined;
-    return answer.ok ? (await answer.json()).lines : null;
+    if (!answer.ok) return null;
+    const told = await answer.json().catch(() => null); // the line broke within it
+    if (told === null) await pause();
+    return told?.lines;
   }
 
   async #get(path) {
@@ -114,7 +117,7 @@ export class Gateway {
       const asked = { cache: "no-store", signal: AbortSignal.timeout(ASK_MS) };
       const answer = await this.fetch(path, asked).catch(() => null);
       if (answer !== null && answer.status < 500 && answer.status !== 429) return answer;
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      await pause();
     }
     return null;
   }
@@ -126,4 +129,8 @@ function address(url) {
   const scheme = HTTP[found?.protocol];
   if (scheme === undefined) throw new TypeError(`${url} is no address of a gateway, such as http://127.0.0.1:8000`);
   return `${scheme}//${found.host}${found.pathname.replace(/\/+$/, "")}`;
+}
+
+function pause() {
+  return new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
 }

@@ -80,7 +80,8 @@ class Socket {
   }
 }
 
-const answer = ([status, body]) => ({ status, ok: status < 400, json: async () => body });
+const read = async (body) => body ?? Promise.reject(new TypeError("the body broke off"));
+const answer = ([status, body]) => ({ status, ok: status < 400, json: () => read(body) });
 
 async function fetched(url, { method = "GET" } = {}) {
   if (url.endsWith("/api/sessions") && method === "POST") {
@@ -285,6 +286,39 @@ const stories = {
     line.breaks(1000);
     await pass(20000);
     return [first.got("bye").length, line.got("bye").length, interview.state, sockets.length];
+  },
+
+  async a_goodbye_on_a_line_that_breaks_for_good_ends_the_interview() {
+    const { interview, first } = await begun();
+    interview.end();
+    first.breaks();
+    await pass(11000);
+    return [first.got("bye").length, interview.state];
+  },
+
+  async a_goodbye_follows_what_was_typed_on_a_line_that_is_not_ready() {
+    const { interview, first } = await begun();
+    interview.say("My last words.");
+    first.breaks();
+    const line = await tried();
+    line.accept();
+    await pass(1);
+    interview.end();
+    line.tells({ ...READY, resumed: KEPT });
+    await pass(10);
+    return line.got("text", "bye").map(({ type }) => type);
+  },
+
+  async a_transcript_that_breaks_off_is_asked_for_again() {
+    const { interview, first } = await begun();
+    interview.say("My last words.");
+    first.breaks();
+    transcript = () => [200, null];
+    const line = await back(ANEW);
+    await pass(100);
+    transcript = () => said();
+    await pass(3000);
+    return texts(line);
   },
 
   async a_session_that_is_over_is_not_begun_anew_to_end_it() {

@@ -243,6 +243,36 @@ def test_a_goodbye_that_was_lost_is_said_again_behind_what_was_typed() -> None:
     assert [message["type"] for message in heard] == ["hello", "hello", "text", "bye"]
 
 
+def test_a_goodbye_before_the_new_line_is_ready_follows_what_was_typed() -> None:
+    back_again, hung_up = asyncio.Event(), asyncio.Event()
+
+    async def lost(socket: ServerConnection, hello: dict[str, Any]) -> None:
+        await welcome(socket, hello)
+        await socket.recv()
+        socket.transport.abort()
+
+    async def waits(socket: ServerConnection, hello: dict[str, Any]) -> None:
+        back_again.set()
+        await hung_up.wait()
+        back = {"kept": True, "complete": True, "texts": 0}
+        await socket.send(json.dumps(READY | {"resumed": back, "seq": 42}))
+
+    async def story(url: str) -> None:
+        async with connect(url) as call:
+            assert isinstance(await anext(call), Ready)
+            await call.say("My last words.")
+            assert isinstance(await anext(call), LineBroke)
+            ready = asyncio.create_task(anext(call))
+            await back_again.wait()
+            await call.hang_up()
+            hung_up.set()
+            assert isinstance(await ready, Ready)
+            assert [event async for event in call] == []
+
+    heard = asyncio.run(scripted(story, lost, waits))
+    assert [message["type"] for message in heard] == ["hello", "hello", "text", "bye"]
+
+
 def test_who_hangs_up_before_the_line_is_made_again_is_heard() -> None:
     async def story(url: str) -> None:
         async with connect(url) as call:
