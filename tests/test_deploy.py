@@ -6,17 +6,18 @@ import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import InvalidHandshake
 from websockets.http11 import Request, Response
 
 from gateway.security.access import own_beginnings
@@ -147,6 +148,9 @@ def test_the_services_of_the_compose_file_are_those_of_their_file() -> None:
 
 
 HAPROXY = DEPLOY / "haproxy/haproxy.cfg"
+FRONT = "172.31.241.1"
+"""Whence a proxy on the machine comes that runs HAProxy's container."""
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto")
 
 
 def test_gateways_that_share_sessions_have_the_same_settings_and_time_to_drain() -> None:
@@ -162,6 +166,7 @@ def test_gateways_that_share_sessions_have_the_same_settings_and_time_to_drain()
     assert seconds(services["recogniser"]["stop_grace_period"]) > 30  # what `--drain` is
     (subnet,) = compose["networks"]["default"]["ipam"]["config"]
     assert settings["PARLEY_PROXIES"] == subnet["subnet"]
+    assert subnet["gateway"] == FRONT
     served = re.findall(r"^    server (\S+) (\S+) cookie", HAPROXY.read_text(), re.MULTILINE)
     assert served == [(name, f"{name}:8000") for name in services if name.startswith("gateway-")]
 
@@ -170,23 +175,60 @@ def seconds(text: str) -> int:
     return int(text.removesuffix("s"))
 
 
-@asynccontextmanager
-async def stub_gateway(name: str) -> AsyncIterator[tuple[int, list[bool]]]:
-    """Says its name over WebSockets and keeps them; its port, and whether it drains."""
-    draining = [False]
+@dataclass
+class StubGateway:
+    """Says its name over WebSockets and keeps them; what proxies say of a client at `/said`."""
 
-    async def converse(socket: ServerConnection) -> None:
+    name: str
+    port: int = 0
+    draining: bool = False
+    checks: int = 0
+
+    async def converse(self, socket: ServerConnection) -> None:
         async for _ in socket:
-            await socket.send(name)
+            await socket.send(self.name)
 
-    def look(socket: ServerConnection, request: Request) -> Response | None:
-        if draining[0]:
-            return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
+    def look(self, socket: ServerConnection, request: Request) -> Response | None:
         is_check = request.path == "/health/ready"
+        self.checks += is_check
+        if self.draining:
+            return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
+        if request.path == "/said":
+            said = {name: request.headers.get_all(name) for name in FORWARDED}
+            return socket.respond(HTTPStatus.OK, json.dumps(said))
         return socket.respond(HTTPStatus.OK, "ready\n") if is_check else None
 
-    async with serve(converse, "127.0.0.1", 0, process_request=look) as server:
-        yield next(iter(server.sockets)).getsockname()[1], draining
+
+@asynccontextmanager
+async def balanced(folder: Path, proxy: str = "") -> AsyncIterator[tuple[int, list[StubGateway]]]:
+    """HAProxy before two stubs, both of which it has found ready; its port and the stubs.
+
+    With `proxy` it takes that address for the one of a proxy in front of it.
+    """
+    port, stubs = free_port(), [StubGateway("gateway-1"), StubGateway("gateway-2")]
+    text = HAPROXY.read_text().replace("bind :8000", f"bind 127.0.0.1:{port}")
+    text = text.replace("127.0.0.11:53", "127.0.0.1:53").replace(FRONT, proxy or FRONT)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(asyncio.timeout(60))
+        for stub in stubs:
+            server = await stack.enter_async_context(
+                serve(stub.converse, "127.0.0.1", 0, process_request=stub.look)
+            )
+            stub.port = next(iter(server.sockets)).getsockname()[1]
+            text = text.replace(f"{stub.name}:8000", f"127.0.0.1:{stub.port}")
+        (folder / "haproxy.cfg").write_text(text)
+        process = await asyncio.create_subprocess_exec(
+            "haproxy", "-db", "-f", folder / "haproxy.cfg"
+        )
+        try:
+            while min(stub.checks for stub in stubs) < 2:
+                assert process.returncode is None, "HAProxy ended"
+                await asyncio.sleep(0.05)
+            yield port, stubs
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
 
 
 async def told(socket: ClientConnection) -> str:
@@ -198,25 +240,13 @@ async def told(socket: ClientConnection) -> str:
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 def test_a_gateway_that_drains_gets_nobody_new_and_keeps_those_it_has(tmp_path: Path) -> None:
     async def story() -> None:
-        port = free_port()
-        async with (
-            asyncio.timeout(60),
-            stub_gateway("gateway-1") as (first, first_drains),
-            stub_gateway("gateway-2") as (second, second_drains),
-        ):
-            text = HAPROXY.read_text().replace("bind :8000", f"bind 127.0.0.1:{port}")
-            text = text.replace("gateway-1:8000", f"127.0.0.1:{first}")
-            text = text.replace("gateway-2:8000", f"127.0.0.1:{second}")
-            (tmp_path / "haproxy.cfg").write_text(text.replace("127.0.0.11:53", "127.0.0.1:53"))
-            process = await asyncio.create_subprocess_exec(
-                "haproxy", "-db", "-f", tmp_path / "haproxy.cfg"
-            )
-            try:
-                url = f"ws://127.0.0.1:{port}/ws/a"
-                early = await connected(url)
+        async with balanced(tmp_path) as (port, stubs):
+            url = f"ws://127.0.0.1:{port}/ws/a"
+            async with connect(url) as early:
                 at = await told(early)
-                {"gateway-1": first_drains, "gateway-2": second_drains}[at][0] = True
-                other = {"gateway-1": "gateway-2", "gateway-2": "gateway-1"}[at]
+                (other,) = (stub.name for stub in stubs if stub.name != at)
+                for stub in stubs:
+                    stub.draining = stub.name == at
                 found = set()
                 for _ in range(6):  # before and after the check that notices
                     async with connect(url) as late:
@@ -224,18 +254,32 @@ def test_a_gateway_that_drains_gets_nobody_new_and_keeps_those_it_has(tmp_path: 
                     await asyncio.sleep(0.4)
                 assert found == {other}
                 assert await told(early) == at
-                await early.close()
-            finally:
-                process.terminate()
-                await process.wait()
 
     asyncio.run(story())
 
 
-async def connected(url: str) -> ClientConnection:
-    """A connection, once there is somebody who takes it."""
-    while True:
-        try:
-            return await connect(url)
-        except (OSError, InvalidHandshake):
-            await asyncio.sleep(0.05)
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("127.0.0.1", [[], ["198.51.100.7", "127.0.0.1"], ["https"]]),
+        ("", [[], ["127.0.0.1"], []]),
+    ],
+    ids=["a proxy in front", "a client"],
+)
+def test_who_a_client_is_only_the_proxy_in_front_may_say(
+    tmp_path: Path, proxy: str, said: list[list[str]]
+) -> None:
+    claimed = {
+        "forwarded": "for=198.51.100.8",
+        "x-forwarded-for": "198.51.100.7",
+        "x-forwarded-proto": "https",
+    }
+
+    async def story() -> None:
+        async with balanced(tmp_path, proxy) as (port, _), httpx.AsyncClient(trust_env=False) as c:
+            answer = await c.get(f"http://127.0.0.1:{port}/said", headers=claimed)
+            assert said == list(answer.json().values())
+
+    asyncio.run(story())
