@@ -40,19 +40,28 @@ class ServiceConnection(ClientConnection):
             while True:
                 await asyncio.sleep(PING_EVERY_S)
                 if not await self._answers():
-                    async with self.send_context():
-                        self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                    # `send_context` would wait until a service takes it that takes nothing.
+                    self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                    self.send_data()
+                    self.transport.abort()
                     return
         except ConnectionClosed:
             return
 
     async def _answers(self) -> bool:
-        pong = asyncio.ensure_future(await self.ping())
+        pong = asyncio.ensure_future(self._ponged())
         self.heard_at = self.loop.time()
-        while self.loop.time() - self.heard_at < PING_TIMEOUT_S:
-            done, _ = await asyncio.wait((pong,), timeout=LOOK_S)
-            if done:
-                return pong.exception() is None
-            if self.recv_messages.paused:
-                self.heard_at = self.loop.time()
-        return False
+        try:
+            while self.loop.time() - self.heard_at < PING_TIMEOUT_S:
+                done, _ = await asyncio.wait((pong,), timeout=LOOK_S)
+                if done:
+                    return pong.exception() is None
+                if self.recv_messages.paused:
+                    self.heard_at = self.loop.time()
+            return False
+        finally:
+            pong.cancel()
+
+    async def _ponged(self) -> None:
+        """Ping, which waits where the service takes nothing, and wait for the pong."""
+        await (await self.ping())

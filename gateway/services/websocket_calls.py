@@ -148,17 +148,19 @@ class WebSocketCall:
 
     async def _attempts_until(self, gone: "asyncio.Future[Any]") -> tuple[ServiceSocket, Instance]:
         attempts = asyncio.create_task(self._attempts())
+        taken = False
         try:
             await asyncio.wait((attempts, gone), return_when=FIRST_COMPLETED)
+            if gone.done():
+                gone.result()
+                raise ClientLeft
+            taken = True
+            return attempts.result()
         finally:
-            if gone.done() or not attempts.done():
+            if not taken:  # also where this is cancelled in the very moment, or twice
+                attempts.add_done_callback(_dropped)
                 attempts.cancel()
                 await asyncio.wait((attempts,))
-                if not attempts.cancelled() and attempts.exception() is None:
-                    attempts.result()[0].connection.transport.abort()
-        if gone.done():
-            raise ClientLeft
-        return attempts.result()
 
     async def _attempts(self) -> tuple[ServiceSocket, Instance]:
         service, now = self._service, asyncio.get_running_loop().time
@@ -327,6 +329,12 @@ def _text(error: Exception) -> str:
     if isinstance(error, InvalidHandshake):
         return "Answer is no handshake of a WebSocket"
     return str(error) if isinstance(error, RefusedAnswer) else failure_text(error)
+
+
+def _dropped(attempts: "asyncio.Task[tuple[ServiceSocket, Instance]]") -> None:
+    """End the connection that nobody takes any more, if one was made."""
+    if not attempts.cancelled() and attempts.exception() is None:
+        attempts.result()[0].connection.transport.abort()
 
 
 def _broke_off(connection: ClientConnection) -> bool:

@@ -15,9 +15,7 @@ MODULES = ROOT / "gateway/static/client"
 IN_CI = os.environ.get("CI") == "true"
 LIMIT_S = 60
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("node") is None and not IN_CI, reason="needs Node"
-)
+pytestmark = pytest.mark.skipif(shutil.which("node") is None and not IN_CI, reason="needs Node")
 
 
 @pytest.fixture(scope="module")

@@ -158,3 +158,13 @@ def test_a_service_that_sends_is_there_though_its_pong_is_late() -> None:
         assert ended_as(line) == (True, 1011)
 
     told(story)
+
+
+def test_a_service_that_takes_nothing_is_gone() -> None:
+    async def story(line: Line) -> None:
+        line.answers = False
+        line.connection.pause_writing()
+        await asyncio.sleep(BOTH_S + 2)
+        assert ended_as(line) == (True, 1011)
+
+    told(story)
