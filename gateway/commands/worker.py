@@ -4,6 +4,7 @@ The parent starts it (`gateway.commands.workers`). From the descriptor it reads 
 """
 
 import asyncio
+import faulthandler
 import os
 import pickle
 import signal
@@ -27,6 +28,7 @@ from gateway.workers.forwarding import Forwarding, from_siblings
 from gateway.workers.handover import Arrivals
 from gateway.workers.routed import Door
 from gateway.workers.siblings import Siblings
+from gateway.workers.supervisor import WHERE
 from pipeline.session import Stages
 from stages._worker_shared import share
 
@@ -35,6 +37,7 @@ TUNNEL_LOOK_S: Final = 0.1
 
 def main(descriptor: int) -> int:
     """Serve as one of the processes; returns the exit code."""
+    faulthandler.register(WHERE)
     line = _own(descriptor)
     order = cast(
         "WorkerOrder", pickle.loads(_read(line))

@@ -39,6 +39,11 @@ END_S: Final = 30.0
 FORCED_S: Final = 5.0
 """The same after a second signal."""
 
+WHERE: Final = signal.SIGUSR2
+"""Has a process write where each of its threads stands; one that has just begun ends by it."""
+WHERE_S: Final = 1.0
+"""What it has for that before it is killed."""
+
 DEAD_KEPT_S: Final = 20.0
 """How long a process that begins is told of those that died: longer than their leases last."""
 
@@ -289,7 +294,8 @@ class Supervisor:
                         silent_s,
                     )
                     process.heard_at = loop.time()
-                    process.send(signal.SIGKILL)
+                    process.send(WHERE)
+                    loop.call_later(WHERE_S, process.send, signal.SIGKILL)
 
 
 def _path_options() -> tuple[str, ...]:

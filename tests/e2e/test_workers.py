@@ -24,6 +24,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from gateway.workers.supervisor import WHERE
 from tests.support.gateway import Caller
 from tests.support.paths import ROOT
 from tests.support.served import free_port, gateway
@@ -553,6 +554,17 @@ def test_ten_calls_of_a_killed_process_go_on_elsewhere_and_the_others_are_untouc
                     await asyncio.sleep(0.1)
             assert running.pids()[1] != pids[1]
             assert running.pids()[0] == pids[0]
+
+    asyncio.run(story(pair))
+
+
+def test_a_process_says_where_it_stands_when_it_is_asked(pair: Served) -> None:
+    async def story(running: Served) -> None:
+        os.kill(running.pids()[0], WHERE)
+        async with asyncio.timeout(LIMIT_S):
+            while "most recent call first" not in (running.folder / "log").read_text():
+                await asyncio.sleep(0.05)
+        assert (await running.get("/health"))["gateway"]["workers"] == 2
 
     asyncio.run(story(pair))
 
