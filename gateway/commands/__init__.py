@@ -4,8 +4,9 @@
 `serve`, `call`, `interview`, `replay`, `doctor`, `fetch`, `keys`, `drill`, `drain` and `bench` are
 one sub-command each, and `stage_worker` is `parley worker`; `access_check` is what `doctor` says of
 keys and tokens, `announcement` has the lines of a server that starts, `terminal` the output and
-errors that they share, `tls` the files for HTTPS. Where several processes serve, `workers` is their
-parent and `worker` one of them.
+errors that they share, `tls` the files for HTTPS, `operator_client` the connection of `drill` and
+`drain` to a gateway. Where several processes serve, `workers` is their parent and `worker` one of
+them.
 """
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""What `parley doctor` says of who may use the gateway: keys, and an identity provider's tokens."""
+"""Checks of `parley doctor`: API keys, and the tokens of an identity provider."""
 
 import asyncio
 from collections import Counter

@@ -136,7 +136,7 @@ examples:
 """
 
 DRAIN_EXAMPLES = """\
-The gateway is told, by PARLEY_ADMIN_KEY, to end as by SIGTERM: it takes no further conversation,
+Ends a gateway as SIGTERM does, by its PARLEY_ADMIN_KEY: it takes no further conversation,
 tells the clients that it goes away, lets each finish its sentence for PARLEY_DRAIN_S seconds at
 most, and ends. Clients with a resume token go on at another gateway on the same store. The command
 tells how many are left and returns when the gateway has ended. --url names that gateway itself, not

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 ROLES = ("candidate", "interviewer", "service", "admin")
-"""Those of `gateway.security.roles.ClientRole`, which takes longer to import."""
+"""The values of `gateway.security.roles.ClientRole`, whose import takes longer."""
 
 
 def serve_options(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def worker_options(parser: argparse.ArgumentParser) -> None:
         type=between(1, 1024),
         default=64,
         metavar="N",
-        help="calls at a time; more are told to come later",
+        help="most calls at a time; further ones are refused and may try later",
     )
     parser.add_argument(
         "--drain",

@@ -114,7 +114,7 @@ async def _serve(
 async def _started(settings: Settings, slot: WorkerSlot, provider: str | None) -> Any:
     """The best provider that can work here, with its model loaded. Raises `CommandFailed`."""
     chosen = provider or wanted(settings)[slot]
-    if chosen == REMOTE:  # what the gateway is told; a worker is where that ends
+    if chosen == REMOTE:  # the gateway's setting; a worker needs an engine of its own
         chosen = AUTO
     known = replace(options(settings), stt_workers=(), tts_workers=())
     try:

@@ -59,7 +59,7 @@ def bound_handshakes(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def trust(trusted: Path | None) -> ssl.SSLContext:
-    """What a client trusts: the system's certificates, and the one in a file.
+    """The certificates for a client: those of the system, and the one in the file `trusted`.
 
     Raises `CommandFailed`.
     """

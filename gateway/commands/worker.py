@@ -102,7 +102,7 @@ class WorkerServer(GatewayServer):
 
     @property
     def siblings(self) -> Siblings:
-        """What it knows of the others."""
+        """The other processes of this gateway, as this one knows them."""
         return self._siblings
 
     @classmethod

@@ -103,9 +103,10 @@ def frames(pcm: Samples, audio: AudioFormat) -> Iterator[bytes]:
 
 
 class Microphone:
-    """Gives a frame for every 20 ms since `start`, of speech or of silence, without end. Pure.
+    """A source of frames, one for each 20 ms since `start`: speech, or silence where there is none.
+    It has no end. Pure.
 
-    The schedule is absolute: a late frame does not delay the frames after it.
+    Frames are due at fixed times: a late frame does not delay those after it.
     """
 
     def __init__(self, audio: AudioFormat, start: float) -> None:

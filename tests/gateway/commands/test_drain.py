@@ -6,7 +6,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from gateway.commands.drain import AFTER_S, NO_KEY, drain
+from gateway.commands.drain import AFTER_S, drain
 from gateway.commands.terminal import DONE, FAILED, INTERRUPTED, UNUSABLE, CommandFailed
 from gateway.settings import Settings
 
@@ -80,7 +80,8 @@ def test_ctrl_c_ends_the_telling(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_the_key_nothing_is_asked() -> None:
     with pytest.raises(CommandFailed) as failed:
         drain(Settings(), URL)
-    assert (failed.value.message, failed.value.code) == (NO_KEY, UNUSABLE)
+    expected = "PARLEY_ADMIN_KEY is not set here: draining needs the gateway's admin key"
+    assert (failed.value.message, failed.value.code) == (expected, UNUSABLE)
 
 
 def test_a_gateway_that_refuses_says_why() -> None:
@@ -97,3 +98,9 @@ def test_where_no_gateway_answers_that_is_said() -> None:
 
     with pytest.raises(CommandFailed, match=f"no gateway answers at {URL}"):
         run(nobody)
+
+
+@pytest.mark.parametrize("told", [[], {"status": "ok"}], ids=["list", "another-object"])
+def test_what_is_no_gateway_is_said_to_be_none(told: Any) -> None:
+    with pytest.raises(CommandFailed, match=f"what answers at {URL} is no gateway"):
+        run(lambda request: httpx.Response(200, json=told))
