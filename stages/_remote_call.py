@@ -1,7 +1,5 @@
 """One call to a worker elsewhere: what is sent for it, and what comes back."""
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +9,7 @@ import numpy as np
 from pipeline.errors import StageError, StageFailed
 from pipeline.frames import Samples
 from stages._remote_protocol import Fields
+from stages._work_replies import WorkReplies
 
 MOST_REPLIES = 1024
 MOST_REPLY_BYTES = 16 * 1024 * 1024
@@ -40,7 +39,7 @@ class CallHolder(Protocol):
         """The call is over; `tell` the worker where it does not know."""
 
 
-class RemoteCall:
+class RemoteCall(WorkReplies[RemoteReply]):
     """Iterate to get the replies, the last one included; awaiting them raises `StageError`s.
 
     All else are plain calls that never raise. `on_reply` takes every reply but the last, which then
@@ -55,21 +54,13 @@ class RemoteCall:
         on_reply: Callable[[RemoteReply], None] | None = None,
         on_lost: Callable[[], None] | None = None,
     ) -> None:
+        super().__init__(on_reply, on_lost)
         self._stage = stage
         self._provider = provider
-        self._on_reply = on_reply
-        self._on_lost = on_lost
         self.epoch = 0
         self.holder: CallHolder | None = None
         """The connection that has it; None once it is over."""
-        self.lost = False
-        """Its connection broke before it was over, or there was none."""
-        self._replies: deque[RemoteReply] = deque()
         self._bytes = 0
-        self._error: StageError | None = None
-        self._over = False
-        self._cancelled = False
-        self._waiter: asyncio.Future[None] | None = None
 
     def send(self, kind: str, **fields: object) -> None:
         """Tell the worker."""
@@ -81,38 +72,10 @@ class RemoteCall:
         if self.holder is not None:
             self.holder.send_sound(self, pcm)
 
-    def cancel(self) -> None:
-        """Drop the call with all that waits of it. Idempotent."""
-        self._cancelled = True
-        self._replies.clear()
-        if not self._over:
-            self._end(tell=True)
-
-    def __aiter__(self) -> "RemoteCall":
-        return self
-
     async def __anext__(self) -> RemoteReply:
-        while not self._replies:
-            if self._error is not None:
-                raise self._error
-            if self._over:
-                raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            except asyncio.CancelledError:
-                self.cancel()
-                raise
-        reply = self._replies.popleft()
+        reply = await super().__anext__()
         self._bytes -= reply.pcm.nbytes
         return reply
-
-    async def result(self) -> RemoteReply:
-        """The last reply. Raises as iterating does, and `StageFailed` where it was cancelled."""
-        async for reply in self:
-            if reply.last:
-                return reply
-        raise StageFailed(self._stage, self._provider, "stream", "the call was cancelled")
 
     # --- what its connection calls ------------------------------------------------------------
 
@@ -122,8 +85,7 @@ class RemoteCall:
             self._replies.append(reply)
             self._bytes += reply.pcm.nbytes
         else:
-            # By way of the loop, so that an exception harms no connection.
-            asyncio.get_running_loop().call_soon(self._report, self._on_reply, reply)
+            self._report(self._on_reply, reply)
         if reply.last:
             self._end(tell=False)
         elif len(self._replies) > MOST_REPLIES or self._bytes > MOST_REPLY_BYTES:
@@ -138,17 +100,6 @@ class RemoteCall:
             self._error = error
             self._end(tell=tell)
 
-    def lose(self, error: StageError) -> None:
-        """End the call because its connection broke."""
-        self.lost = True
-        self.fail(error)
-        if self._on_lost is not None and not self._cancelled:
-            asyncio.get_running_loop().call_soon(self._on_lost)
-
-    def _report(self, on_reply: Callable[[RemoteReply], None], reply: RemoteReply) -> None:
-        if not self._cancelled:
-            on_reply(reply)
-
     def _end(self, *, tell: bool) -> None:
         self._over = True
         holder, self.holder = self.holder, None
@@ -156,6 +107,5 @@ class RemoteCall:
             holder.release(self, tell=tell)
         self._wake()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _no_reply(self) -> StageFailed:
+        return StageFailed(self._stage, self._provider, "stream", "the call was cancelled")

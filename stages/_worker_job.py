@@ -1,12 +1,11 @@
 """A worker's program, and one piece of work for it, seen from the parent. See `stages._worker`."""
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.errors import Phase, StageBusy, StageError, StageFailed
+from stages._work_replies import WorkReplies
 from stages._worker_main import Header, WorkerPacket, pack
 
 _MAX_REPLIES = 1024
@@ -53,7 +52,7 @@ class JobHolder(Protocol):
         """Remove a job that is over; `tell` the process if it does not know."""
 
 
-class WorkerJob:
+class WorkerJob(WorkReplies[WorkerPacket]):
     """One piece of work in the worker. Iterate to get its replies, including the last one.
 
     Awaiting a reply raises errors, sending a message never does: StageFailed ("connect": no process
@@ -69,20 +68,12 @@ class WorkerJob:
         on_reply: Callable[[WorkerPacket], None] | None,
         on_lost: Callable[[], None] | None = None,
     ) -> None:
+        super().__init__(on_reply, on_lost)
         self._spec = spec
         self._process = process
         self._number = number
-        self._on_reply = on_reply
-        self._on_lost = on_lost
         self.refused = process is None
         """No process could be started for it."""
-        self.lost = False
-        """Its process died, or was given up, before the job was over."""
-        self._replies: deque[WorkerPacket] = deque()
-        self._error: StageError | None = None
-        self._over = False  # no further reply will come
-        self._cancelled = False
-        self._waiter: asyncio.Future[None] | None = None
 
     def send(self, kind: str, header: Header | None = None, payload: bytes = b"") -> None:
         """Give the worker a message. A plain call: never blocks, never raises."""
@@ -90,40 +81,6 @@ class WorkerJob:
             return
         if not self._process.send(pack(self._number, kind, header, payload)):
             self.fail(self._spec.busy(f"{self._process.pending_bytes} bytes wait for the worker"))
-
-    def cancel(self) -> None:
-        """Drop the job with all its waiting messages and replies. Idempotent."""
-        self._cancelled = True
-        self._replies.clear()
-        if not self._over:
-            self._end()
-
-    def __aiter__(self) -> "WorkerJob":
-        return self
-
-    async def __anext__(self) -> WorkerPacket:
-        while not self._replies:
-            if self._error is not None:
-                raise self._error
-            if self._over:
-                raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            except asyncio.CancelledError:
-                self.cancel()
-                raise
-        return self._replies.popleft()
-
-    async def result(self) -> WorkerPacket:
-        """The job's last reply; the replies before it are ignored.
-
-        Raises what iterating raises, and StageFailed for a job that was cancelled.
-        """
-        async for packet in self:
-            if packet.last:
-                return packet
-        raise self._spec.failed("stream", "the job was cancelled")
 
     def receive(self, packet: WorkerPacket) -> None:
         """Take a reply from the process."""
@@ -135,8 +92,7 @@ class WorkerJob:
             self._replies.append(packet)
             self._end(tell=False)
         elif self._on_reply is not None:
-            # By way of the loop, so that an exception reaches no other job.
-            asyncio.get_running_loop().call_soon(self._report, self._on_reply, packet)
+            self._report(self._on_reply, packet)
         elif len(self._replies) < _MAX_REPLIES:
             self._replies.append(packet)
             self._wake()
@@ -148,23 +104,11 @@ class WorkerJob:
         self._error = error
         self._end()
 
-    def lose(self, error: StageError) -> None:
-        """End the job with an error because its process is gone."""
-        self.lost = True
-        self.fail(error)
-        if self._on_lost is not None and not self._cancelled:
-            asyncio.get_running_loop().call_soon(self._on_lost)
-
-    def _report(self, on_reply: Callable[[WorkerPacket], None], packet: WorkerPacket) -> None:
-        if not self._cancelled:
-            on_reply(packet)
-
     def _end(self, *, tell: bool = True) -> None:
         self._over = True
         if self._process is not None:
             self._process.forget(self._number, tell=tell)
         self._wake()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _no_reply(self) -> StageFailed:
+        return self._spec.failed("stream", "the job was cancelled")
