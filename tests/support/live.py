@@ -10,53 +10,28 @@ from openai import AsyncOpenAI
 from openai.resources.live.live import AsyncLiveConnection
 from openai.types.live.server_event import ServerEvent
 from pydantic import TypeAdapter
-from websockets.exceptions import ConnectionClosed
 
+from tests.support.event_log import EventLog
 from tests.support.gateway import PATIENCE_S
-from tests.support.realtime import RATE_HZ, Event, RealtimeGateway, pcm
+from tests.support.realtime import RATE_HZ, RealtimeGateway, pcm
 
 SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(ServerEvent)
 DELTA = "session.output_audio.delta"
 
 
-class LiveTalk:
-    """One connection: it collects the events, each of them checked as the client's types have it.
-
-    `until` finds events in their order: each is found once.
-    """
+class LiveTalk(EventLog):
+    """One connection of the stock client."""
 
     def __init__(self, connection: AsyncLiveConnection) -> None:
+        super().__init__(connection, SERVER_EVENT, DELTA)
         self.connection = connection
         self.session = connection.session
-        self.events: list[Event] = []
-        self.audio = bytearray()
         self.heard_at: list[tuple[float, int]] = []
         """When audio came, by the loop's clock, and how many bytes."""
-        self.passed = 0
-        self.closed: ConnectionClosed | None = None
-        self._more = asyncio.Event()
-        self.reader = asyncio.create_task(self._read())
 
-    async def _read(self) -> None:
-        try:
-            while True:
-                event = (await self.connection.recv()).to_dict()
-                SERVER_EVENT.validate_python(event)
-                if event["type"] == DELTA:
-                    data = base64.b64decode(str(event["delta"]))
-                    self.audio += data
-                    self.heard_at.append((asyncio.get_running_loop().time(), len(data)))
-                self.events.append(event)
-                self._more.set()
-        except ConnectionClosed as closed:
-            self.closed = closed
-        finally:
-            self._more.set()
-
-    async def send(self, kind: str, **fields: Any) -> None:
-        """An event as it is given, right or wrong."""
-        event: Any = {"type": kind, **fields}
-        await self.connection.send(event)
+    def hear(self, data: bytes) -> None:
+        super().hear(data)
+        self.heard_at.append((asyncio.get_running_loop().time(), len(data)))
 
     async def append(self, audio: bytes, piece: int = 9600) -> None:
         for at in range(0, len(audio), piece):
@@ -81,19 +56,6 @@ class LiveTalk:
         await self.connection.response.item.create(item=item)
         await self.connection.response.create()
 
-    async def until(self, kind: str, **fields: Any) -> Event:
-        """The next event of a type with these fields, once it is there."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                for index in range(self.passed, len(self.events)):
-                    event = self.events[index]
-                    if event["type"] == kind and fields.items() <= event.items():
-                        self.passed = index + 1
-                        return event
-                assert not self.reader.done(), (kind, self.types(), self.events[-1:])
-                self._more.clear()
-                await self._more.wait()
-
     async def quiet(self, seconds: float = 0.4) -> None:
         """Return when a reply has been heard, and no audio has come for a while."""
         await self.until(DELTA)
@@ -102,26 +64,6 @@ class LiveTalk:
             while (left := self.heard_at[-1][0] + seconds - loop.time()) > 0:
                 await asyncio.sleep(left)
         self.passed = len(self.events)
-
-    async def refused(self, code: str) -> Event:
-        """The error object of the next error, which has this code."""
-        error: Event = (await self.until("error"))["error"]
-        assert error["code"] == code, error
-        return error
-
-    async def ended(self) -> tuple[int | None, str | None]:
-        """Close code and reason, once the server has closed."""
-        async with asyncio.timeout(PATIENCE_S):
-            await self.reader
-        assert self.closed is not None
-        assert self.closed.rcvd is not None
-        return self.closed.rcvd.code, self.closed.rcvd.reason
-
-    def types(self) -> list[str]:
-        return [event["type"] for event in self.events]
-
-    def of(self, kind: str) -> list[Event]:
-        return [event for event in self.events if event["type"] == kind]
 
     def said(self) -> str:
         """What the replies have said, as a client puts it together."""

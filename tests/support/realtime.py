@@ -13,16 +13,14 @@ from openai import AsyncOpenAI
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime.realtime_server_event import RealtimeServerEvent
 from pydantic import TypeAdapter
-from websockets.exceptions import ConnectionClosed
 
 from stages.llm.openai import OpenAIResponder
-from tests.support.gateway import PATIENCE_S
+from tests.support.event_log import Event, EventLog
 from tests.support.peers import Peer
 from tests.support.webrtc import Doorway
 
 SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 RATE_HZ = 24_000
-Event = dict[str, Any]
 Story = Callable[[], Coroutine[Any, Any, None]]
 
 _names = itertools.count(1)
@@ -53,40 +51,12 @@ def manual() -> Event:
     return {"type": "realtime", "audio": audio}
 
 
-class Talk:
-    """One connection of the stock client: it collects the events, each of them checked strictly.
-
-    `until` finds events in their order: each is found once.
-    """
+class Talk(EventLog):
+    """One connection of the stock client."""
 
     def __init__(self, connection: AsyncRealtimeConnection) -> None:
+        super().__init__(connection, SERVER_EVENT, "response.output_audio.delta")
         self.connection = connection
-        self.events: list[Event] = []
-        self.audio = bytearray()
-        self.heard = 0
-        """Events that `until` has passed."""
-        self.closed: ConnectionClosed | None = None
-        self._more = asyncio.Event()
-        self.reader = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                event = (await self.connection.recv()).to_dict()
-                SERVER_EVENT.validate_python(event)
-                if event["type"] == "response.output_audio.delta":
-                    self.audio += base64.b64decode(str(event["delta"]))
-                self.events.append(event)
-                self._more.set()
-        except ConnectionClosed as closed:
-            self.closed = closed
-        finally:
-            self._more.set()
-
-    async def send(self, kind: str, **fields: Any) -> None:
-        """An event as it is given, right or wrong."""
-        event: Any = {"type": kind, **fields}
-        await self.connection.send(event)
 
     async def append(self, audio: bytes, piece: int = 9600) -> None:
         for at in range(0, len(audio), piece):
@@ -111,43 +81,10 @@ class Talk:
         item: Any = {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
         await self.connection.conversation.item.create(item=item)
 
-    async def until(self, kind: str, **fields: Any) -> Event:
-        """The next event of a type with these fields, once it is there."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                for index in range(self.heard, len(self.events)):
-                    event = self.events[index]
-                    if event["type"] == kind and fields.items() <= event.items():
-                        self.heard = index + 1
-                        return event
-                assert not self.reader.done(), (kind, self.types(), self.events[-1:])
-                self._more.clear()
-                await self._more.wait()
-
-    async def refused(self, code: str) -> Event:
-        """The error object of the next error, which has this code."""
-        error: Event = (await self.until("error"))["error"]
-        assert error["code"] == code, error
-        return error
-
     async def done(self) -> Event:
         """The next response that is done."""
         response: Event = (await self.until("response.done"))["response"]
         return response
-
-    async def ended(self) -> tuple[int | None, str | None]:
-        """Close code and reason, once the server has closed."""
-        async with asyncio.timeout(PATIENCE_S):
-            await self.reader
-        assert self.closed is not None
-        assert self.closed.rcvd is not None
-        return self.closed.rcvd.code, self.closed.rcvd.reason
-
-    def types(self, start: int = 0) -> list[str]:
-        return [event["type"] for event in self.events[start:]]
-
-    def of(self, kind: str) -> list[Event]:
-        return [event for event in self.events if event["type"] == kind]
 
 
 class RealtimeGateway(Doorway):

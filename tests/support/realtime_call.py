@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 from aiortc import RTCSessionDescription
 
+from tests.support.event_log import Event
 from tests.support.gateway import PATIENCE_S
-from tests.support.realtime import SERVER_EVENT, Event, RealtimeGateway
+from tests.support.realtime import SERVER_EVENT, RealtimeGateway
 from tests.support.webrtc import Browser
 
 CALLS = "/v1/realtime/calls"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.event_log import Event
 from tests.support.peers import Peer
-from tests.support.realtime import Event, RealtimeGateway, Talk
+from tests.support.realtime import RealtimeGateway, Talk
 
 pytestmark = pytest.mark.slow
 

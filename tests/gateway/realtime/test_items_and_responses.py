@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.event_log import Event
 from tests.support.openai_peer import STORY
-from tests.support.realtime import Event, RealtimeGateway, Talk, server_vad
+from tests.support.realtime import RealtimeGateway, Talk, server_vad
 
 WEATHER: Event = {
     "type": "function",
