@@ -32,6 +32,8 @@ FRAME_S = FRAME_MS / 1000
 SPEECH_S, CYCLE_S = 4.0, 12.0
 """Of each cycle the first part is spoken; the reply is heard in the rest."""
 RAMP_S = 10.0
+BETWEEN_S = 2.0
+"""Between two rounds: what the end of the calls costs is not to count in the next one."""
 MOST_ENDED = 0.1
 """So many of the calls may end early before a round counts for nothing."""
 ROLE = "Software Engineer"
@@ -204,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 each.append(cpu_ms)
                 told = f"{cpu_ms:.2f} ms of CPU for a second of audio, {heard:.2f} s of replies"
                 print(f"{dialect}: {told}", flush=True)
-                time.sleep(2)
+                time.sleep(BETWEEN_S)
     ratio = np.median(found["twilio"]) / np.median(found["native"])
     print(f"twilio / native: {ratio:.2f}")
 

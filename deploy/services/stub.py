@@ -70,7 +70,7 @@ def register() -> None:
         except (OSError, urllib.error.URLError) as error:
             sys.stderr.write(f"not registered: {error}\n")
             wait_s = AGAIN_S
-        time.sleep(wait_s)
+        time.sleep(wait_s)  # in a thread of its own, which ends with the process
 
 
 if __name__ == "__main__":
