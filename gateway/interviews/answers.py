@@ -1,8 +1,9 @@
 """`commit_step`: the only way in which a spoken, written or uploaded answer reaches the store.
 
-One transaction holds the record after the answer, the new lines of the transcript, the renewal of
-everything else that is stored about the session, and the caller's `extra` writes. It is a
-compare-and-set: the caller names the version that it read. If the store has another version:
+One transaction holds the record after the answer, the new lines of the transcript, the events that
+tell of it, the renewal of everything else that is stored about the session, and the caller's
+`extra` writes. It is a compare-and-set: the caller names the version that it read. If the store has
+another version:
 
 - A written answer is refused with the store's `Conflict`: the client answered a question that it
   read with the old version, and has to read again. An upload is refused likewise, although its job
@@ -17,6 +18,7 @@ The same holds for the other steps: the first question, the end, a change of the
 
 from collections.abc import Sequence
 
+from gateway.events.event import EventDraft
 from gateway.interviews.sessions import (
     NoSuchSession,
     SessionOwner,
@@ -33,38 +35,43 @@ async def commit_step(
     version: int | None,
     lines: Sequence[bytes] = (),
     *,
+    told: Sequence[EventDraft] = (),
     extra: Sequence[Write] = (),
     owner: SessionOwner | None = None,
-) -> int:
-    """Store a record over `version` with new `lines` of its transcript; returns the new version.
+) -> tuple[SessionRecord, int]:
+    """Store a record over `version` with new `lines` of its transcript, and the events `told`.
 
-    `extra` is committed with them. `owner` is the worker in which the session is live, None for
-    written answers and uploads. Raises the store's `Conflict` as described above. If it is
-    cancelled, either all writes are stored or none.
+    Returns the record as it is stored, with its version. `extra` is committed with them. `owner` is
+    the worker in which the session is live, None for written answers and uploads. Raises the
+    store's `Conflict` as described above. If it is cancelled, either all writes are stored or none.
     """
     try:
-        stored = await store.commit(*record.writes(version, lines), *extra)
+        stored, events = record.telling(told)
+        versions = await store.commit(*stored.writes(version, lines), *extra, *events)
     except Conflict as conflict:
         if owner is None:
             raise
-        found = await _found(store, record.id, owner, conflict)
-        stored = await store.commit(*record.writes(found, lines), *extra)
-    return stored[0]
+        found, told_before = await _found(store, record, owner, conflict)
+        # A commit of which nobody knew that it had happened may have told of something.
+        stored, events = record.model_copy(update={"events": told_before}).telling(told)
+        versions = await store.commit(*stored.writes(found, lines), *extra, *events)
+    return stored, versions[0]
 
 
 async def _found(
-    store: Store, session_id: str, owner: SessionOwner, conflict: Conflict
-) -> int | None:
-    """The version that `owner` may store over after a conflict, None if the record has expired.
+    store: Store, own: SessionRecord, owner: SessionOwner, conflict: Conflict
+) -> tuple[int | None, int]:
+    """The version that `owner` may store over after a conflict, None if the record has expired, and
+    how many events were told.
 
     Raises `conflict` if the session has another owner or was deleted.
     """
     try:
-        record, version = await load(store, session_id)
+        record, version = await load(store, own.id)
     except NoSuchSession:
-        if await was_deleted(store, session_id):
+        if await was_deleted(store, own.id):
             raise conflict from None
-        return None
+        return None, own.events
     if record.worker != owner:
         raise conflict
-    return version
+    return version, record.events

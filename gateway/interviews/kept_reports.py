@@ -16,8 +16,10 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.alias_generators import to_camel
 
+from gateway.events.outbox import session_events
 from gateway.interviews.sessions import NoSuchSession, SessionRecord, add
 from gateway.interviews.state import InterviewState, Submitted
+from gateway.interviews.telling import report_ready
 from gateway.interviews.transcripts import known_of
 from gateway.reports.assessor import Assessor
 from gateway.store import Append, Conflict, Put, Store, StoreError
@@ -90,9 +92,15 @@ class KeptReports:
             created=created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
         if record.finished:
-            value = json.dumps({"of": digest, "report": report.to_json()}).encode()
+            before = {} if stored is None else json.loads(stored.value)
+            new = () if before.get("of") == digest else (report_ready(report.answered),)
+            # Nothing else is told of a finished session, so its reports count on from its record.
+            told_before = before.get("told", 0)
+            kept = {"of": digest, "report": report.to_json(), "told": told_before + len(new)}
+            value = json.dumps(kept).encode()
             expect = None if stored is None else stored.version
-            await self._keep(record, lambda ttl_s: Put(name, value, expect, ttl_s))
+            told = session_events(record.id, new, record.events + told_before)
+            await self._keep(record, lambda ttl_s: Put(name, value, expect, ttl_s), *told)
         return report
 
     async def _known(
@@ -109,11 +117,11 @@ class KeptReports:
         return known
 
     async def _keep(
-        self, record: SessionRecord, write: Callable[[float | None], Put | Append]
+        self, record: SessionRecord, write: Callable[[float | None], Put | Append], *events: Put
     ) -> None:
         """Store something with the session; a deleted session or a failing store is no error."""
         try:
-            await add(self._store, record.id, lambda ttl_s: (write(ttl_s),))
+            await add(self._store, record.id, lambda ttl_s: (write(ttl_s),), *events)
         except NoSuchSession:
             return
         except Conflict:

@@ -20,6 +20,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from gateway.events.event import EventDraft
+from gateway.events.outbox import session_events
 from gateway.interviews.keys import RECORD_KIND, SessionKeys, lease_key
 from gateway.protocols.tool_wish import ToolWish
 from gateway.store import Append, Conflict, Keep, Put, Store, StoreError, Write, put_if_absent
@@ -101,6 +103,7 @@ class SessionRecord(BaseModel):
     until the opening question. A `finished` session does not expire. `uploads` counts the uploaded
     answers. Spoken answers are kept only with a consent to `recording`. `language` is a code or
     "auto"; sessions of older versions are English. `tools` are functions that replies may call.
+    `events` counts those that were told of it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -121,6 +124,7 @@ class SessionRecord(BaseModel):
     recording: Consent | None = None
     language: str = LANGUAGES[0]
     tools: tuple[ToolWish, ...] = ()
+    events: int = 0
 
     @property
     def config(self) -> InterviewConfig:
@@ -155,6 +159,24 @@ class SessionRecord(BaseModel):
     def with_worker(self, worker: SessionOwner | None) -> "SessionRecord":
         """The record with another owner, or without one."""
         return self.model_copy(update={"worker": worker})
+
+    def telling(self, told: Sequence[EventDraft]) -> "tuple[SessionRecord, tuple[Put, ...]]":
+        """The record after these events, and the writes for them: for the same commit."""
+        if not told:
+            return self, ()
+        counted = self.model_copy(update={"events": self.events + len(told)})
+        return counted, session_events(self.id, told, self.events)
+
+    def made(self) -> "tuple[SessionRecord, tuple[Put, ...]]":
+        """The record of a new session, and the writes that store it and tell of it."""
+        data = {
+            "role": self.role,
+            "mode": self.mode,
+            "language": self.language,
+            "total_questions": self.total_questions,
+        }
+        counted, events = self.telling((EventDraft("session.created", data),))
+        return counted, (counted.put(None), *events)
 
     def put(self, version: int | None) -> Put:
         """The write that stores only this record over `version`."""
@@ -205,8 +227,10 @@ async def create(
 
     The arguments are those of `new`. Raises the store's `Conflict` if the given id exists.
     """
-    record = new(config, mode=mode, ttl_s=ttl_s, session_id=session_id, now=now, language=language)
-    return record, await save(store, record, None)
+    record, writes = new(
+        config, mode=mode, ttl_s=ttl_s, session_id=session_id, now=now, language=language
+    ).made()
+    return record, (await store.commit(*writes))[0]
 
 
 def new(
@@ -256,18 +280,21 @@ async def save(store: Store, record: SessionRecord, version: int | None) -> int:
 
 
 async def add(
-    store: Store, session_id: str, writes: Callable[[float | None], Sequence[Put | Append]]
+    store: Store,
+    session_id: str,
+    writes: Callable[[float | None], Sequence[Put | Append]],
+    *events: Put,
 ) -> SessionRecord:
     """Store further data of a session without changing its record; returns the record.
 
-    `writes` is called with the lifetime of the new data in seconds. If the session is finished or
-    deleted meanwhile, the new data are kept or erased with it. Raises `NoSuchSession`, and
-    `Conflict` from the writes.
+    `writes` is called with the lifetime of the new data in seconds; `events` have their own. If the
+    session is finished or deleted meanwhile, the new data are kept or erased with it. Raises
+    `NoSuchSession`, and `Conflict` from the writes.
     """
     record, _ = await load(store, session_id)
     lifetime_s = record.lifetime_s
     written = writes(lifetime_s)
-    await store.commit(*written)
+    await store.commit(*written, *events)
     # A change of the session in between did not renew or erase the new data.
     try:
         record, _ = await load(store, session_id)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gateway.events.event import EventDraft
 from gateway.interviews.answers import commit_step
 from gateway.interviews.sessions import SessionOwner, SessionRecord, SessionTaken, alive, load
 from gateway.interviews.state import (
@@ -24,6 +25,7 @@ from gateway.interviews.state import (
     Submitted,
     TooManyTurns,
 )
+from gateway.interviews.telling import answer_accepted, interview_completed
 from gateway.interviews.transcripts import candidate_line, interviewer_line
 from gateway.store import Conflict, Store, Write
 from stages.interview import (
@@ -125,7 +127,12 @@ class WrittenInterviews:
         lines.append(interviewer_line(turn, reply, now, given.latency_ms))
         after = InterviewState(_with(state.record, step.session, now), state.version, step.session)
         submitted = Submitted(after, given, before.current_question, step.intent, reply)
-        stored = await self._commit(after, lines, writes(submitted))
+        told: list[EventDraft] = []
+        if submitted.counted:
+            told.append(answer_accepted(submitted.number, given.via, step.session))
+        if after.record.finished and not state.record.finished:
+            told.append(interview_completed(step.session))
+        stored = await self._commit(after, lines, writes(submitted), told)
         return replace(submitted, state=stored)
 
     async def end(self, state: InterviewState) -> InterviewState:
@@ -139,7 +146,8 @@ class WrittenInterviews:
         await self.check_free(state)
         ended = replace(interview, is_complete=True)
         record = _with(state.record, ended, time.time())
-        return await self._commit(InterviewState(record, state.version, ended), ())
+        told = () if state.record.finished else (interview_completed(ended),)
+        return await self._commit(InterviewState(record, state.version, ended), (), told=told)
 
     async def hold(
         self, state: InterviewState, worker: SessionOwner | None, *extra: Write
@@ -164,11 +172,17 @@ class WrittenInterviews:
             raise SessionTaken(state.record.id)
 
     async def _commit(
-        self, state: InterviewState, lines: Sequence[bytes], extra: Sequence[Write] = ()
+        self,
+        state: InterviewState,
+        lines: Sequence[bytes],
+        extra: Sequence[Write] = (),
+        told: Sequence[EventDraft] = (),
     ) -> InterviewState:
-        """Store a state over its version, with new lines of the transcript."""
-        version = await commit_step(self._store, state.record, state.version, lines, extra=extra)
-        return replace(state, version=version)
+        """Store a state over its version, with new lines of the transcript, and tell of it."""
+        record, version = await commit_step(
+            self._store, state.record, state.version, lines, told=told, extra=extra
+        )
+        return replace(state, record=record, version=version)
 
 
 def _with(record: SessionRecord, interview: InterviewSession, now: float) -> SessionRecord:

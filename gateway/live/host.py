@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from gateway.events.event import EventDraft
 from gateway.interviews.answers import commit_step
 from gateway.interviews.recorder import Recorder
 from gateway.interviews.recordings import number_added
@@ -19,6 +20,8 @@ from gateway.interviews.sessions import (
     create,
     release,
 )
+from gateway.interviews.state import COUNTED
+from gateway.interviews.telling import answer_accepted, interview_completed
 from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
 from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.protocols.tool_wish import ToolWish
@@ -255,7 +258,10 @@ class InterviewHost:
         line = candidate_line(turn, text, time.time(), via, speech)
         before = self._interview
         step = self._step(turn, text)
-        await self._save(step.session, line)
+        told: tuple[EventDraft, ...] = ()
+        if before is not None and not self._record.finished and step.intent in COUNTED:
+            told = (answer_accepted(before.current_question, via, step.session),)
+        await self._save(step.session, line, *told)
         if self._recorder is None or heard is None or heard.audio is None or before is None:
             return
         # Words after the end are no part of the interview.
@@ -327,20 +333,23 @@ class InterviewHost:
         await self._save(step.session, line)
         self._notify(step.session.state())
 
-    async def _save(self, interview: InterviewSession, line: bytes) -> None:
-        record = self._record.with_interview(interview.to_record(), began=time.time())
+    async def _save(self, interview: InterviewSession, line: bytes, *told: EventDraft) -> None:
         async with self._saving:
-            await self._put(record, line)
+            record = self._record.with_interview(interview.to_record(), began=time.time())
+            if record.finished and not self._record.finished:
+                told = (*told, interview_completed(interview))
+            await self._put(record, line, told=told)
 
-    async def _put(self, record: SessionRecord, *lines: bytes) -> None:
+    async def _put(
+        self, record: SessionRecord, *lines: bytes, told: Sequence[EventDraft] = ()
+    ) -> None:
         try:
-            self._version = await commit_step(
-                self._store, record, self._version, lines, owner=self._worker
+            self._record, self._version = await commit_step(
+                self._store, record, self._version, lines, told=told, owner=self._worker
             )
         except Conflict:
             self._lost()
             raise
-        self._record = record
 
 
 class _Timed:

@@ -156,6 +156,13 @@ class Store(Protocol):
         Writing an entry again does not change its order, so no entry is listed twice.
         """
 
+    async def since(self, kind: str, *, after: int, limit: int) -> Page:
+        """The entries of a kind that came after the position `after`, oldest first, to `limit`.
+
+        An entry's position is its first version, so none that is committed later comes before one
+        that was read. `next` is the position to go on from, None where no entry came after.
+        """
+
     async def erase(self, subject: str) -> int:
         """Delete all entries and logs about a subject in one step, and return their number.
 

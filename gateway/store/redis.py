@@ -37,7 +37,7 @@ from gateway.store.protocol import (
     subject_of,
 )
 from gateway.store.redis_pool import CONNECTIONS, RedisPool
-from gateway.store.redis_scripts import COMMIT, DELETE, ERASE, PAGE, PREFIX
+from gateway.store.redis_scripts import COMMIT, DELETE, ERASE, PAGE, PREFIX, SINCE
 
 OPERATION_S = 3.0
 """How long an operation may take, including the wait for a connection."""
@@ -82,8 +82,9 @@ class RedisStore:
         self._pool = RedisPool(url)
         self._redis = Redis(connection_pool=self._pool.connections)
         self._room = asyncio.Semaphore(CONNECTIONS)
-        scripts = [self._redis.register_script(text) for text in (COMMIT, DELETE, PAGE, ERASE)]
-        self._commit, self._delete, self._page, self._erase = scripts
+        texts = (COMMIT, DELETE, PAGE, SINCE, ERASE)
+        scripts = [self._redis.register_script(text) for text in texts]
+        self._commit, self._delete, self._page, self._since, self._erase = scripts
         self._scripts: dict[str, Any] = {}  # of other modules, by their texts
         self._pending = 0
         self._idle = asyncio.Event()
@@ -128,13 +129,11 @@ class RedisStore:
 
     async def page(self, kind: str, *, limit: int, before: int | None = None) -> Page:
         arguments: list[Any] = [kind, limit, "+inf" if before is None else f"({before}"]
-        done = await self._read(lambda: self._page(keys=[PREFIX], args=arguments))
-        following, *flat = done
-        entries = tuple(
-            (key.decode(), Entry(value, int(version)))
-            for key, value, version in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-        )
-        return Page(entries, int(following) if following else None)
+        return _page_of(await self._read(lambda: self._page(keys=[PREFIX], args=arguments)))
+
+    async def since(self, kind: str, *, after: int, limit: int) -> Page:
+        arguments: list[Any] = [kind, after, limit]
+        return _page_of(await self._read(lambda: self._since(keys=[PREFIX], args=arguments)))
 
     async def erase(self, subject: str) -> int:
         check_subject(subject)
@@ -220,6 +219,15 @@ class RedisStore:
         # For an unknown command Redis quotes the arguments, which are private.
         said = str(error).partition(", with args")[0]
         return StoreUnavailable(f"{self._address}: {said}")
+
+
+def _page_of(done: list[bytes]) -> Page:
+    following, *flat = done
+    entries = tuple(
+        (key.decode(), Entry(value, int(version)))
+        for key, value, version in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    )
+    return Page(entries, int(following) if following else None)
 
 
 def _tls_fault(error: BaseException | None) -> str | None:

@@ -176,6 +176,26 @@ return page
 """
 )
 
+SINCE = (
+    _SHARED
+    + """
+local listed = prefix .. 'kind:' .. ARGV[1]
+local names = redis.call(
+  'ZRANGE', listed, '(' .. ARGV[2], '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[3], 'WITHSCORES')
+local page = {''}
+for at = 1, #names, 2 do
+  page[1] = string.format('%.0f', names[at + 1])
+  local entry = redis.call('HMGET', prefix .. 'entry:' .. names[at], 'value', 'version')
+  if entry[2] then
+    page[#page + 1], page[#page + 2], page[#page + 3] = names[at], entry[1], entry[2]
+  else
+    redis.call('ZREM', listed, names[at])
+  end
+end
+return page
+"""
+)
+
 ERASE = (
     _SHARED
     + """

@@ -55,6 +55,7 @@ from gateway.store.sqlite_statements import (
     READ,
     SCHEMA,
     SCHEMA_VERSION,
+    SINCE,
     SWEEP,
     UPDATE,
 )
@@ -136,6 +137,9 @@ class SqliteStore:
 
     async def page(self, kind: str, *, limit: int, before: int | None = None) -> Page:
         return await self._run(lambda: self._page(kind, limit, before))
+
+    async def since(self, kind: str, *, after: int, limit: int) -> Page:
+        return await self._run(lambda: self._since(kind, after, limit))
 
     async def erase(self, subject: str) -> int:
         check_subject(subject)
@@ -285,6 +289,12 @@ class SqliteStore:
         rows = self._connected().execute(PAGE, values).fetchall()
         entries = tuple((key, Entry(value, version)) for key, value, version, _ in rows[:limit])
         return Page(entries, rows[limit - 1][3] if len(rows) > limit else None)
+
+    def _since(self, kind: str, after: int, limit: int) -> Page:
+        values = {"kind": kind, "after": after, "limit": limit, "now": self._clock()}
+        rows = self._connected().execute(SINCE, values).fetchall()
+        entries = tuple((key, Entry(value, version)) for key, value, version, _ in rows)
+        return Page(entries, rows[-1][3] if rows else None)
 
     def _erase(self, subject: str) -> int:
         database = self._connected()

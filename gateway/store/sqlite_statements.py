@@ -56,6 +56,9 @@ KEEP = tuple(
 PAGE = """SELECT key, value, version, made FROM entries
     WHERE kind = :kind AND made < :before AND (expires IS NULL OR expires > :now)
     ORDER BY made DESC LIMIT :limit"""
+SINCE = """SELECT key, value, version, made FROM entries
+    WHERE kind = :kind AND made > :after AND (expires IS NULL OR expires > :now)
+    ORDER BY made LIMIT :limit"""
 DROP_EXPIRED_ITEMS = """DELETE FROM items
     WHERE log = :log AND EXISTS (SELECT 1 FROM logs WHERE log = :log AND expires <= :now)"""
 LENGTHEN = """INSERT INTO logs (log, length, expires, about) VALUES (:log, 1, :expires, :about)

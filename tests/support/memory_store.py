@@ -92,6 +92,15 @@ class MemoryStore:
         more = len(left) > limit
         return Page(tuple(entry[1:] for entry in shown), shown[-1][0] if more else None)
 
+    async def since(self, kind: str, *, after: int, limit: int) -> Page:
+        await self._begin()
+        found = sorted(
+            (entry.made, key, Entry(entry.value, entry.version))
+            for key, entry in self._tables.entries.items()
+            if kind_of(key) == kind and self._lives(entry) and entry.made > after
+        )[:limit]
+        return Page(tuple(entry[1:] for entry in found), found[-1][0] if found else None)
+
     async def erase(self, subject: str) -> int:
         check_subject(subject)
         await self._begin()

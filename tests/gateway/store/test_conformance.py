@@ -288,6 +288,32 @@ def test_entries_of_a_kind_are_listed_newest_first_whatever_is_written_later(run
     run(scenario)
 
 
+def test_what_came_since_is_listed_the_oldest_first_and_changes_move_nothing(
+    run: Run, place: Any
+) -> None:
+    async def scenario(store: Store) -> None:
+        assert await store.since("event", after=0, limit=9) == Page((), None)
+        versions = [
+            await store.put(f"event:{name}", b"1", expect=None, ttl_s=ttl_s)
+            for name, ttl_s in (("a", None), ("b", 5), ("c", None), ("d", None))
+        ]
+        await store.put("other:a", b"1", expect=None)
+        await store.put("event:a", b"2", expect=versions[0])
+        first = await store.since("event", after=0, limit=2)
+        assert [key for key, _ in first.entries] == ["event:a", "event:b"]
+        assert first.next == versions[1]
+        await place.pass_time(6)
+        later = await store.since("event", after=versions[0], limit=3)
+        assert later.entries == (
+            ("event:c", Entry(b"1", versions[2])),
+            ("event:d", Entry(b"1", versions[3])),
+        )
+        assert later.next == versions[3]
+        assert await store.since("event", after=versions[3], limit=3) == Page((), None)
+
+    run(scenario)
+
+
 def test_a_listing_ends_with_the_last_full_page(run: Run) -> None:
     async def scenario(store: Store) -> None:
         assert await store.page("session", limit=2) == Page((), None)
