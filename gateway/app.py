@@ -35,6 +35,7 @@ from gateway.rest.signalling import Signalling
 from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
 from gateway.rest.twilio import TwilioVoice
+from gateway.rest.webhooks_admin import webhook_operations
 from gateway.rest.webrtc import offer_operation
 from gateway.rest.websocket_proxy import ServiceWebSockets
 from gateway.rest.whep import playback
@@ -184,6 +185,7 @@ def create_app(
                     drain_operation(drain, operator),
                     *service_operations(registry, prober, reload, totals, operator),
                     *registration_operations(registration, operator),
+                    *webhook_operations(store, runtime.webhooks, operator),
                     *static_operations(face=settings.face),
                     offer_operation(webrtc),
                     *WhipEndpoints(webrtc, calls(webrtc)).operations(),

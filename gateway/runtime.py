@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
 from gateway import __version__
+from gateway.events.webhooks import webhooks_of
 from gateway.faces.service import FaceService
 from gateway.interviews.keys import SessionKeys
 from gateway.interviews.leases import leased
@@ -63,7 +64,8 @@ class Runtime:
     `stages` and `assessor` replace what the settings name, for tests and benchmarks. `elsewhere`
     are the gateway's other processes.
     Raises `KeyFileError` where the settings want a key to be made and it cannot be, and
-    `SettingsError` where tokens are to be taken and PyJWT is not installed.
+    `SettingsError` where tokens are to be taken and PyJWT is not installed, or where the file of
+    webhooks cannot be used.
     """
 
     def __init__(
@@ -105,6 +107,8 @@ class Runtime:
         )
         self.limiter = limiter_of(settings, store)
         """Counts requests, None where they are not limited."""
+        self.webhooks = webhooks_of(settings)
+        """Who is told of events, None where nobody is."""
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
         self.end_process: Callable[[], None] | None = None
@@ -161,6 +165,8 @@ class Runtime:
                 self.elsewhere.happened,
             )
             interviews = await stack.enter_async_context(service)
+            if self.webhooks is not None:
+                await stack.enter_async_context(self.webhooks.delivering(self.store))
             pacer = Pacer()
             faces = FaceService(
                 self.studio if self._draws(lineup) else None,

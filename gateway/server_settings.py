@@ -251,6 +251,12 @@ class ServerSettings(BaseModel):
         description="key of the operator for /admin and, from other machines, /metrics",
     )
 
+    webhooks: Path | None = variable(
+        "PARLEY_WEBHOOKS",
+        default=None,
+        description="file of the receivers that are told of events (docs/events.md)",
+    )
+
     drills: Annotated[Literal["off", "allowed"], LOWER] = variable(
         "PARLEY_DRILLS",
         default="off",

@@ -1,9 +1,9 @@
 """Events: what happened, kept in the store with it, and told to others.
 
 `event` is one event, `signing` how its delivery is signed, `webhooks_file` who is told,
-`deliveries` in which order and how often (all of them pure); `dead_letters` keeps what could not be
-delivered. `sending` makes one delivery, `delivering` all of one process; `feed` is for clients that
-listen, and `breaker_watch` makes events of what happens in memory alone.
+`deliveries` in which order and how often (all of them pure). `outbox` makes events, `webhooks`
+reads the file, `sending` makes one delivery, `delivering` all of a process; `dead_letters` keeps
+what could not be delivered.
 """
 
 __all__: list[str] = []

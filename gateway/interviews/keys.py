@@ -15,10 +15,10 @@
 =======================  ======  ================================================================
 
 No other module makes such a name; those of tickets, passes and client secrets are made where they
-are read (`gateway.security.tickets`, `gateway.live.client_secrets`), as are those of events and of
-what could not be delivered of them (`gateway.events`), which are about their session, too. All but the last three contain
-the session's id as their subject, so the store erases them with the session. A response names its
-session in its `Put`, as a ticket and a pass do, and has its own lifetime. The marker of a deletion
+are read (`gateway.security.tickets`, `gateway.live.client_secrets`), and those of events in
+`gateway.events`. All but the last three contain the session's id as their subject, so the store
+erases them with the session. A response names its session in its `Put`, as a ticket, a pass and an
+event do, and has its own lifetime. The marker of a deletion
 outlives the session and does not contain its id.
 """
 

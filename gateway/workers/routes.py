@@ -18,7 +18,7 @@ Kind = Literal["here", "all", "begin", "held", "offer", "trickle", "worker"]
 MARK: Final = re.compile(r"(?:rtc_)?w(\d{1,2})-")
 
 EVERYWHERE: Final = re.compile(
-    r"/(?:health|health/ready|ready|metrics|admin/(?!drain\Z|services/[^/]+/health\Z).*)"
+    r"/(?:health|health/ready|ready|metrics|admin/(?!drain\Z|services/[^/]+/health\Z|webhooks).*)"
 )
 PEER: Final = re.compile(r"/(?:webrtc|whip|whep)/[^/]+/([^/]+)|/v1/realtime/calls/([^/]+)/hangup")
 WHIP: Final = re.compile(r"/(?:webrtc|whip)/([^/]+)")

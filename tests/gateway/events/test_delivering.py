@@ -1,0 +1,219 @@
+"""Every event arrives, in the order of its session, whatever fails in between. Virtual time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from gateway.events.dead_letters import newest_letters
+from gateway.events.deliveries import DeliveryPolicy
+from gateway.events.delivering import LEASE_S, WebhookDelivery, progress_of
+from gateway.events.event import EVENT_TYPES, EventDraft, OutboxEvent
+from gateway.events.outbox import session_events
+from gateway.events.sending import Sent
+from gateway.events.webhooks_file import Webhook
+from gateway.store import Store, StoreUnavailable
+from pipeline.testing import run_virtual
+from tests.support.memory_store import MemoryStore
+
+HOOK = Webhook("hr", "http://hr.example/hook", (b"x" * 24,), frozenset(EVENT_TYPES))
+ANSWER = EventDraft("answer.accepted", {"question": 1})
+
+
+class Receiver:
+    """Takes events while it is up, and notes each delivery."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.got: list[tuple[str | None, int | None, str]] = []
+        self.refuses: set[int | None] = set()
+        self.takes_s = 0.0
+
+    async def __call__(self, webhook: Webhook, event: OutboxEvent) -> Sent:
+        await asyncio.sleep(self.takes_s)
+        if not self.up or event.number in self.refuses:
+            return Sent("Connection refused")
+        self.got.append((event.session_id, event.number, event.id))
+        return Sent()
+
+    def numbers(self, session: str) -> list[int | None]:
+        """Of a session, in the order in which they came first."""
+        return [*dict.fromkeys(number for name, number, _ in self.got if name == session)]
+
+
+def play(story: Callable[[MemoryStore], Any]) -> None:
+    async def main() -> None:
+        await story(MemoryStore(asyncio.get_running_loop().time))
+
+    run_virtual(main())
+
+
+def delivery(store: Store, to: Receiver, policy: DeliveryPolicy | None = None) -> WebhookDelivery:
+    now = asyncio.get_running_loop().time
+    return WebhookDelivery(store, (HOOK,), to, policy=policy, clock=now, chance=lambda: 0.5)
+
+
+async def tell(store: Store, session: str, before: int, count: int = 1) -> None:
+    await store.commit(*session_events(session, [ANSWER] * count, before))
+
+
+def kill(task: "asyncio.Task[None]", store: MemoryStore) -> None:
+    """End a process as SIGKILL does: nothing of it reaches the store any more."""
+    store._closed = True
+    task.cancel()
+
+
+def test_a_receiver_that_is_down_for_two_minutes_gets_everything_also_from_another_process() -> (
+    None
+):
+    async def story(store: MemoryStore) -> None:
+        to = Receiver()
+        of_first = MemoryStore(store._clock, store._tables)
+
+        async def first() -> None:
+            async with delivery(of_first, to).running():
+                await asyncio.Event().wait()
+
+        process = asyncio.create_task(first())
+        await asyncio.sleep(1)
+        await tell(store, "a", 0, 3)
+        await asyncio.sleep(2)
+        assert to.numbers("a") == [1, 2, 3]
+        to.up = False
+        for second in range(40):  # of two minutes
+            await tell(store, "a", 3 + second)
+            await tell(store, "b", second)
+            await asyncio.sleep(1)
+        kill(process, of_first)
+        await asyncio.wait([process])
+        await tell(store, "b", 40)  # nobody delivers meanwhile
+        async with delivery(store, to).running():
+            await asyncio.sleep(80)
+            assert to.numbers("b") == []
+            to.up = True
+            await asyncio.sleep(60)
+            assert to.numbers("a") == list(range(1, 44))
+            assert to.numbers("b") == list(range(1, 42))
+        ids = {(session, number): id for session, number, id in to.got}
+        assert {(*key, id) for key, id in ids.items()} == set(to.got)  # doubles have the same id
+        assert await newest_letters(store, 9) == []
+
+    play(story)
+
+
+def test_what_was_not_noted_before_a_sudden_end_comes_again_with_the_same_id() -> None:
+    async def story(store: MemoryStore) -> None:
+        to = Receiver()
+        of_first = MemoryStore(store._clock, store._tables)
+
+        async def first() -> None:
+            async with delivery(of_first, to).running():
+                await asyncio.Event().wait()
+
+        process = asyncio.create_task(first())
+        await asyncio.sleep(1)
+        await tell(store, "a", 0)
+        while not to.got:
+            await asyncio.sleep(0)
+        kill(process, of_first)
+        await asyncio.wait([process])
+        async with delivery(store, to).running():
+            await asyncio.sleep(LEASE_S + 5)
+        assert len(to.got) == 2
+        assert len(set(to.got)) == 1
+
+    play(story)
+
+
+def test_one_process_delivers_and_another_takes_over_when_it_ends() -> None:
+    async def story(store: MemoryStore) -> None:
+        one, other = Receiver(), Receiver()
+        async with delivery(store, other).running():
+            await asyncio.sleep(1)
+            async with delivery(store, one).running():
+                await tell(store, "a", 0)
+                await asyncio.sleep(5)
+                assert (len(other.got), one.got) == (1, [])
+                last = asyncio.create_task(asyncio.sleep(0))
+                await last
+        async with delivery(store, one).running():
+            await tell(store, "a", 1)
+            await asyncio.sleep(5)
+        assert (one.numbers("a"), other.numbers("a")) == ([2], [1])
+
+    play(story)
+
+
+def test_what_is_never_taken_becomes_a_dead_letter_and_the_session_goes_on() -> None:
+    async def story(store: MemoryStore) -> None:
+        to = Receiver()
+        to.refuses = {1}
+        policy = DeliveryPolicy(tries=3)
+        async with delivery(store, to, policy).running():
+            await asyncio.sleep(1)
+            await tell(store, "a", 0, 2)
+            await asyncio.sleep(30)
+            assert to.numbers("a") == [2]
+            (letter,) = await newest_letters(store, 9)
+            assert (letter.webhook, letter.event.number) == ("hr", 1)
+            assert (letter.reason, letter.tries) == ("Connection refused", 3)
+        found = await progress_of(store, "hr")
+        assert found is not None
+        progress = found[0]
+        assert (progress.delivered, progress.failures, progress.given_up) == (1, 3, 1)
+        await store.erase("a")
+        assert await newest_letters(store, 9) == []
+
+    play(story)
+
+
+def test_the_events_of_a_deleted_session_are_not_delivered_any_more() -> None:
+    async def story(store: MemoryStore) -> None:
+        to = Receiver()
+        to.up = False
+        async with delivery(store, to).running():
+            await asyncio.sleep(1)
+            await tell(store, "a", 0)
+            await asyncio.sleep(5)
+            await store.erase("a")
+            to.up = True
+            await asyncio.sleep(60)
+        assert to.got == []
+
+    play(story)
+
+
+def test_a_new_webhook_begins_with_what_happens_from_then_on() -> None:
+    async def story(store: MemoryStore) -> None:
+        to = Receiver()
+        await tell(store, "a", 0)
+        async with delivery(store, to).running():
+            await asyncio.sleep(1)
+            await tell(store, "a", 1)
+            await asyncio.sleep(2)
+        assert to.numbers("a") == [2]
+
+    play(story)
+
+
+def test_deliveries_go_on_when_the_store_is_back() -> None:
+    class Failing(MemoryStore):
+        fails = False
+
+        async def _begin(self) -> None:
+            await super()._begin()
+            if self.fails:
+                raise StoreUnavailable("away")
+
+    async def story(plain: MemoryStore) -> None:
+        store, to = Failing(plain._clock, plain._tables), Receiver()
+        async with delivery(store, to).running():
+            await asyncio.sleep(1)
+            store.fails = True
+            await tell(plain, "a", 0)
+            await asyncio.sleep(30)
+            assert to.got == []
+            store.fails = False
+            await asyncio.sleep(LEASE_S + 5)
+            assert to.numbers("a") == [1]
+
+    play(story)
