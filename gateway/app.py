@@ -95,6 +95,7 @@ def create_app(
     )
     behind = settings.services is not None or registration.on
     runtime = Runtime(settings, store, stages=stages, elsewhere=elsewhere)
+    runtime.service_breakers = registry.open_breakers
     webrtc = Signalling(runtime, settings)
     http_access = HttpAccess(
         runtime.access,

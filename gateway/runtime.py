@@ -1,13 +1,15 @@
 """The objects of a process: guarded providers, storage, faces, live sessions."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 
 from gateway import __version__
+from gateway.events.happenings import GatewayHappenings, OpenBreakers
 from gateway.events.webhooks import webhooks_of
 from gateway.faces.service import FaceService
+from gateway.faces.studio import studio_of
 from gateway.interviews.keys import SessionKeys
 from gateway.interviews.leases import leased
 from gateway.interviews.neighbours import Traits, compare
@@ -41,12 +43,10 @@ from gateway.status import (
     StageReport,
 )
 from gateway.store import Store
-from pipeline.ladder import Ladder, LadderStep
+from pipeline.ladder import LadderStep
 from pipeline.pacer import Pacer
 from pipeline.session import Stages
 from pipeline.stage import Responder
-from stages.avatar.face import FACES, load, shipped
-from stages.avatar.face import find as find_face
 from stages.avatar.face import name as face_name
 from stages.avatar.quality import QUALITY_LEVELS
 from stages.avatar.studio import MOST_WAITING, Studio
@@ -109,6 +109,8 @@ class Runtime:
         """Counts requests, None where they are not limited."""
         self.webhooks = webhooks_of(settings)
         """Who is told of events, None where nobody is."""
+        self.service_breakers: OpenBreakers = tuple
+        """The breakers of services; who has them sets it."""
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
         self.end_process: Callable[[], None] | None = None
@@ -139,11 +141,13 @@ class Runtime:
             else:
                 lineup = await stack.enter_async_context(line_up(self.settings))
             ladder = lineup.stages.ladder
-            ladder.on_step += [_log_step, self.metrics.stepped]
+            happenings = GatewayHappenings(self.store, self._open_breakers)
+            await stack.enter_async_context(happenings.running())
+            ladder.on_step += [_log_step, self.metrics.stepped, happenings.stepped]
             if self.load is not None:
                 self.load.strained = ladder.strained
                 _measure_stages(self.load, lineup.stages)
-            self.studio = _studio(self.settings, ladder)
+            self.studio = studio_of(self.settings, ladder)
             if self.studio is not None:
                 await stack.enter_async_context(self.studio)
             self.metrics.know(lineup.providers())
@@ -349,6 +353,12 @@ class Runtime:
         """The circuit breakers of the candidates."""
         return self.lineup().breakers()
 
+    def _open_breakers(self) -> Iterator[tuple[str, bool]]:
+        """All breakers, and whether each is open; none before the providers are there."""
+        for one in () if self._calls is None else self.breakers():
+            yield one.name, one.state in ("open", "forced-open")
+        yield from self.service_breakers()
+
     def dropped_chunks(self) -> int:
         """Chunks of input audio that voice detection never judged, where the detector counts."""
         stats = getattr(self.lineup().stages.detector, "stats", None)
@@ -377,16 +387,3 @@ def _measure_stages(load: LoadSamples, stages: Stages) -> None:
 def _log_step(before: LadderStep, after: LadderStep, reason: str) -> None:
     level = logging.WARNING if after > before else logging.INFO
     logger.log(level, "ladder: from %s to %s: %s", before.label, after.label, reason)
-
-
-def _studio(settings: Settings, ladder: Ladder) -> Studio | None:
-    """The studio with every face that clients may name; None where faces are not drawn here.
-
-    Raises `FaceError` where the configured face has changed since the settings were read.
-    """
-    if settings.avatar_video == "off" or find_spec("resvg_py") is None:
-        return None
-    faces = {name: load(FACES / name) for name in shipped()}
-    default = face_name(settings.face)
-    faces[default] = find_face(settings.face)
-    return Studio(faces, default=default, threads=settings.avatar_threads, ladder=ladder)

@@ -3,7 +3,7 @@
 `event` is one event, `signing` how its delivery is signed, `webhooks_file` who is told,
 `deliveries` in which order and how often (all of them pure). `outbox` makes events, `webhooks`
 reads the file, `sending` makes one delivery, `delivering` all of a process; `dead_letters` keeps
-what could not be delivered.
+what could not be delivered, and `happenings` makes events of what happens in memory alone.
 """
 
 __all__: list[str] = []

@@ -35,7 +35,7 @@ CONNECTIONS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class DeliveryOutcome:
     """The outcome of an attempt: why it failed, "" if the event was taken.
 
     `retry_after_s` is what the receiver asks for, 0 if it asks for nothing.
@@ -45,7 +45,7 @@ class Sent:
     retry_after_s: float = 0.0
 
 
-Post = Callable[[Webhook, OutboxEvent], Awaitable[Sent]]
+Post = Callable[[Webhook, OutboxEvent], Awaitable[DeliveryOutcome]]
 """Makes one attempt. Raises nothing but cancellation."""
 
 
@@ -66,7 +66,7 @@ class WebhookPost:
             network_backend=_AllowedNetwork(self._resolver, networks),
         )
 
-    async def __call__(self, webhook: Webhook, event: OutboxEvent) -> Sent:
+    async def __call__(self, webhook: Webhook, event: OutboxEvent) -> DeliveryOutcome:
         body = json.dumps(event.shown(), separators=(",", ":")).encode()
         headers = {
             "content-type": "application/json",
@@ -82,12 +82,14 @@ class WebhookPost:
                 finally:
                     await answer.aclose()
         except TimeoutError:
-            return Sent(f"no answer within {duration_text(self._limit_s)}")
+            return DeliveryOutcome(f"no answer within {duration_text(self._limit_s)}")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            return Sent(failure_text(error)[:LONGEST_REASON])
+            return DeliveryOutcome(failure_text(error)[:LONGEST_REASON])
         if answer.is_success:
-            return Sent()
-        return Sent(f"HTTP {answer.status_code}", _seconds(answer.headers.get("retry-after", "")))
+            return DeliveryOutcome()
+        return DeliveryOutcome(
+            f"HTTP {answer.status_code}", _seconds(answer.headers.get("retry-after", ""))
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.events.dead_letters import DeadLetter, drop_letter
 from gateway.events.delivering import WebhookDelivery
-from gateway.events.sending import Sent, WebhookPost
+from gateway.events.sending import DeliveryOutcome, WebhookPost
 from gateway.events.webhooks_file import Webhook, WebhooksFile, parse_webhooks
 from gateway.services.yaml_reader import YamlError
 from gateway.settings import Settings, SettingsError
@@ -41,7 +41,7 @@ class Webhooks:
         finally:
             await self._post.aclose()
 
-    async def replay(self, store: Store, letter: DeadLetter) -> Sent | None:
+    async def replay(self, store: Store, letter: DeadLetter) -> DeliveryOutcome | None:
         """Deliver a dead letter once more, now; one that is taken is none any more.
 
         None where its webhook is not in the file. Raises `StoreError`.

@@ -5,7 +5,8 @@ between them, `keys` are the names of all that is stored of a session, `answers`
 which answers are committed, `state` and `written` the steps of a written interview, `service` what
 requests need of the process. `uploads` turns a recording into an answer, and `answer_jobs` holds
 answers that are being recognised. `transcripts`, `recorder`, `recordings`, `speech_files` and
-`kept_reports` are what is kept or made of an interview; `events` tells of it while it goes on.
+`kept_reports` are what is kept or made of an interview; `events` tells of it while it goes on, and
+`telling` says what is told for good.
 """
 
 __all__: list[str] = []

@@ -91,7 +91,7 @@ class AdminWebhooks(BaseModel):
     deadLetters: list[ShownLetter]
 
 
-class Replayed(BaseModel):
+class TakenLetter(BaseModel):
     """A dead letter that was taken, and is none any more."""
 
     id: str
@@ -111,7 +111,7 @@ def webhook_operations(
         letters = await newest_letters(store, MOST_SHOWN)
         return AdminWebhooks(webhooks=hooks, deadLetters=[_letter(one) for one in letters])
 
-    async def replay(request: Request) -> Replayed:
+    async def replay(request: Request) -> TakenLetter:
         letter = await find_letter(store, request.path_params["letter"][:LONGEST_ID])
         if letter is None:
             raise NO_SUCH_LETTER()
@@ -121,7 +121,7 @@ def webhook_operations(
             raise NO_SUCH_WEBHOOK(letter.webhook)
         if sent.problem:
             raise NOT_TAKEN(sent.problem)
-        return Replayed(id=letter.id, event=letter.event.id)
+        return TakenLetter(id=letter.id, event=letter.event.id)
 
     return [
         Operation(
@@ -149,7 +149,7 @@ def webhook_operations(
             guard=access.admin,
             answers={
                 200: ResponseSpec(
-                    "It was taken", Replayed, {"id": LETTER["id"], "event": LETTER["event"]}
+                    "It was taken", TakenLetter, {"id": LETTER["id"], "event": LETTER["event"]}
                 )
             },
             errors=(*ERRORS, NO_SUCH_LETTER, NO_SUCH_WEBHOOK, NOT_TAKEN),

@@ -9,7 +9,7 @@ from gateway.services.definition import Endpoint, ServiceSpec
 from gateway.services.health import HealthPolicy, HealthState, InstanceHealth
 from gateway.services.instances import Admission, Instance
 from gateway.services.retries import RetryBudget
-from pipeline.breaker import Breaker
+from pipeline.breaker import Breaker, BreakerState
 
 SOONEST_S: Final = 1.0
 """No caller is told to come back earlier."""
@@ -123,6 +123,13 @@ class Registry:
     def find(self, name: str) -> Service | None:
         """The service of a name."""
         return self._services.get(name)
+
+    def open_breakers(self) -> Iterator[tuple[str, bool]]:
+        """The breakers of the instances by name, and whether each is open, as of its last call."""
+        for service in self:
+            for instance in service.instances.values():
+                breaker = instance.breaker
+                yield f"{service.name} {instance.key}", breaker.state is BreakerState.OPEN
 
     def replace(self, specs: Mapping[str, ServiceSpec], now: float) -> None:
         """Other services from here on. An instance that stays in its service keeps its state; calls

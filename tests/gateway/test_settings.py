@@ -117,6 +117,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "quota_day": None,
         "limits_down": "auto",
         "admin_key": None,
+        "webhooks": None,
         "insecure": False,
         "drills": "off",
         "proxies": "",

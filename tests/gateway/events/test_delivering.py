@@ -9,7 +9,7 @@ from gateway.events.deliveries import DeliveryPolicy
 from gateway.events.delivering import LEASE_S, WebhookDelivery, progress_of
 from gateway.events.event import EVENT_TYPES, EventDraft, OutboxEvent
 from gateway.events.outbox import session_events
-from gateway.events.sending import Sent
+from gateway.events.sending import DeliveryOutcome
 from gateway.events.webhooks_file import Webhook
 from gateway.store import Store, StoreUnavailable
 from pipeline.testing import run_virtual
@@ -28,12 +28,12 @@ class Receiver:
         self.refuses: set[int | None] = set()
         self.takes_s = 0.0
 
-    async def __call__(self, webhook: Webhook, event: OutboxEvent) -> Sent:
+    async def __call__(self, webhook: Webhook, event: OutboxEvent) -> DeliveryOutcome:
         await asyncio.sleep(self.takes_s)
         if not self.up or event.number in self.refuses:
-            return Sent("Connection refused")
+            return DeliveryOutcome("Connection refused")
         self.got.append((event.session_id, event.number, event.id))
-        return Sent()
+        return DeliveryOutcome()
 
     def numbers(self, session: str) -> list[int | None]:
         """Of a session, in the order in which they came first."""

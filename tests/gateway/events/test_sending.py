@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.events.event import OutboxEvent
-from gateway.events.sending import Sent, WebhookPost
+from gateway.events.sending import DeliveryOutcome, WebhookPost
 from gateway.events.signing import signed_headers
 from gateway.events.webhooks_file import Webhook
 from gateway.services.networks import AllowedNetworks
@@ -19,8 +19,8 @@ HERE = AllowedNetworks.parse("127.0.0.0/8")
 EVENT = OutboxEvent("evt_1", "report.ready", "s", 4, 1764480000.25, {"answers": 3}, 9)
 
 
-def post(url: str, networks: AllowedNetworks = HERE, limit_s: float = 5.0) -> Sent:
-    async def main() -> Sent:
+def post(url: str, networks: AllowedNetworks = HERE, limit_s: float = 5.0) -> DeliveryOutcome:
+    async def main() -> DeliveryOutcome:
         sender = WebhookPost(networks, limit_s=limit_s)
         try:
             return await sender(Webhook("hr", url, (SECRET,), frozenset()), EVENT)
@@ -33,7 +33,7 @@ def post(url: str, networks: AllowedNetworks = HERE, limit_s: float = 5.0) -> Se
 def test_an_event_is_posted_as_json_and_signed() -> None:
     receiver = WebhookReceiver()
     with receiver.running() as port:
-        assert post(f"http://127.0.0.1:{port}/hook?key=k") == Sent()
+        assert post(f"http://127.0.0.1:{port}/hook?key=k") == DeliveryOutcome()
     ((path, headers, body),) = receiver.got
     assert path == "/hook?key=k"
     assert headers["content-type"] == "application/json"
@@ -54,12 +54,12 @@ def test_whatever_is_no_2xx_was_not_taken_and_no_redirection_is_followed() -> No
     receiver.status = 307
     with receiver.running() as port, other.running() as elsewhere:
         receiver.headers = {"location": f"http://127.0.0.1:{elsewhere}/", "retry-after": "7"}
-        assert post(f"http://127.0.0.1:{port}/") == Sent("HTTP 307", 7.0)
+        assert post(f"http://127.0.0.1:{port}/") == DeliveryOutcome("HTTP 307", 7.0)
     assert (len(receiver.got), other.got) == (1, [])
 
 
 def test_a_receiver_that_is_not_there_is_a_failure_in_words_without_its_url() -> None:
-    assert post(f"http://127.0.0.1:{free_port()}/secret") == Sent("Connection refused")
+    assert post(f"http://127.0.0.1:{free_port()}/secret") == DeliveryOutcome("Connection refused")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_an_address_that_is_not_allowed_is_never_connected_to(
 ) -> None:
     receiver = WebhookReceiver()
     with receiver.running() as port:
-        assert post(f"http://{host}:{port}/", networks) == Sent("Connection failed")
+        assert post(f"http://{host}:{port}/", networks) == DeliveryOutcome("Connection failed")
     assert receiver.got == []
 
 
@@ -85,4 +85,6 @@ def silent() -> Iterator[int]:
 
 
 def test_a_receiver_that_does_not_answer_is_left_in_time(silent: int) -> None:
-    assert post(f"http://127.0.0.1:{silent}/", limit_s=0.2) == Sent("no answer within 200 ms")
+    assert post(f"http://127.0.0.1:{silent}/", limit_s=0.2) == DeliveryOutcome(
+        "no answer within 200 ms"
+    )
