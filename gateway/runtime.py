@@ -64,8 +64,7 @@ class Runtime:
     `stages` and `assessor` replace what the settings name, for tests and benchmarks. `elsewhere`
     are the gateway's other processes.
     Raises `KeyFileError` where the settings want a key to be made and it cannot be, and
-    `SettingsError` where tokens are to be taken and PyJWT is not installed, or where the file of
-    webhooks cannot be used.
+    `SettingsError` where PyJWT is missing for tokens, or the file of webhooks cannot be used.
     """
 
     def __init__(
@@ -109,8 +108,7 @@ class Runtime:
         """Counts requests, None where they are not limited."""
         self.webhooks = webhooks_of(settings)
         """Who is told of events, None where nobody is."""
-        self.service_breakers: OpenBreakers = tuple
-        """The breakers of services; who has them sets it."""
+        self.service_breakers: OpenBreakers = tuple  # the application sets it
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
         self.end_process: Callable[[], None] | None = None
@@ -141,9 +139,11 @@ class Runtime:
             else:
                 lineup = await stack.enter_async_context(line_up(self.settings))
             ladder = lineup.stages.ladder
-            happenings = GatewayHappenings(self.store, self._open_breakers)
-            await stack.enter_async_context(happenings.running())
-            ladder.on_step += [_log_step, self.metrics.stepped, happenings.stepped]
+            ladder.on_step += [_log_step, self.metrics.stepped]
+            if self.webhooks is not None:
+                happenings = GatewayHappenings(self.store, self._open_breakers)
+                await stack.enter_async_context(happenings.running())
+                ladder.on_step.append(happenings.stepped)
             if self.load is not None:
                 self.load.strained = ladder.strained
                 _measure_stages(self.load, lineup.stages)

@@ -1,12 +1,12 @@
 """Interviews as they are stored, and what is kept of them.
 
-`sessions` is the stored record, `leases` tell which processes still run, `neighbours` what differs
-between them, `keys` are the names of all that is stored of a session, `answers` the one way by
-which answers are committed, `state` and `written` the steps of a written interview, `service` what
-requests need of the process. `uploads` turns a recording into an answer, and `answer_jobs` holds
-answers that are being recognised. `transcripts`, `recorder`, `recordings`, `speech_files` and
-`kept_reports` are what is kept or made of an interview; `events` tells of it while it goes on, and
-`telling` says what is told for good.
+`sessions` is the stored record, with the `consent` to recordings, `leases` tell which processes
+still run, `neighbours` what differs between them, `keys` are the names of all that is stored of a
+session, `answers` the one way by which answers are committed, `state` and `written` the steps of a
+written interview, `service` what requests need of the process. `uploads` turns a recording into an
+answer, and `answer_jobs` holds answers that are being recognised. `transcripts`, `recorder`,
+`recordings`, `speech_files` and `kept_reports` are what is kept or made of an interview; `events`
+tells of it while it goes on, and `telling` says what is told for good.
 """
 
 __all__: list[str] = []

@@ -60,7 +60,7 @@ async def commit_step(
 
 async def _found(
     store: Store, own: SessionRecord, owner: SessionOwner, conflict: Conflict
-) -> tuple[int | None, int]:
+) -> tuple[int | None, int | None]:
     """The version that `owner` may store over after a conflict, None if the record has expired, and
     how many events were told.
 

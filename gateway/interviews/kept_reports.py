@@ -93,13 +93,14 @@ class KeptReports:
         )
         if record.finished:
             before = {} if stored is None else json.loads(stored.value)
-            new = () if before.get("of") == digest else (report_ready(report.answered),)
+            tells = record.events is not None and before.get("of") != digest
+            new = (report_ready(report.answered),) if tells else ()
             # Nothing else is told of a finished session, so its reports count on from its record.
             told_before = before.get("told", 0)
             kept = {"of": digest, "report": report.to_json(), "told": told_before + len(new)}
             value = json.dumps(kept).encode()
             expect = None if stored is None else stored.version
-            told = session_events(record.id, new, record.events + told_before)
+            told = session_events(record.id, new, (record.events or 0) + told_before)
             await self._keep(record, lambda ttl_s: Put(name, value, expect, ttl_s), *told)
         return report
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import soundfile
 
+from gateway.interviews.consent import Consent
 from gateway.interviews.keys import SessionKeys
-from gateway.interviews.sessions import Consent, SessionRecord
+from gateway.interviews.sessions import SessionRecord
 from gateway.store import Append, Store
 from pipeline.frames import INPUT_RATE_HZ, Word
 from stages.interview import AnswerSpeech, InterviewSession, RecognitionSource, answers_of

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.events.event import EventDraft
 from gateway.events.outbox import session_events
+from gateway.interviews.consent import Consent
 from gateway.interviews.keys import RECORD_KIND, SessionKeys, lease_key
 from gateway.protocols.tool_wish import ToolWish
 from gateway.store import Append, Conflict, Keep, Put, Store, StoreError, Write, put_if_absent
@@ -82,18 +83,6 @@ class SessionOwner(BaseModel):
         return cls(token=secrets.token_hex(16))
 
 
-class Consent(BaseModel):
-    """Consent to keep the spoken answers of a session: by whom, and when (seconds since 1970).
-
-    A withdrawal is noted in `gateway.interviews.recordings`.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    by: str
-    at: float
-
-
 class SessionRecord(BaseModel):
     """The stored record of a session.
 
@@ -103,7 +92,7 @@ class SessionRecord(BaseModel):
     until the opening question. A `finished` session does not expire. `uploads` counts the uploaded
     answers. Spoken answers are kept only with a consent to `recording`. `language` is a code or
     "auto"; sessions of older versions are English. `tools` are functions that replies may call.
-    `events` counts those that were told of it.
+    `events` counts those that were told of it, None where nobody is told.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -124,7 +113,7 @@ class SessionRecord(BaseModel):
     recording: Consent | None = None
     language: str = LANGUAGES[0]
     tools: tuple[ToolWish, ...] = ()
-    events: int = 0
+    events: int | None = None
 
     @property
     def config(self) -> InterviewConfig:
@@ -161,20 +150,16 @@ class SessionRecord(BaseModel):
         return self.model_copy(update={"worker": worker})
 
     def telling(self, told: Sequence[EventDraft]) -> "tuple[SessionRecord, tuple[Put, ...]]":
-        """The record after these events, and the writes for them: for the same commit."""
-        if not told:
+        """The record after these events, and the writes for them; none where nobody is told."""
+        if self.events is None or not told:
             return self, ()
         counted = self.model_copy(update={"events": self.events + len(told)})
         return counted, session_events(self.id, told, self.events)
 
     def made(self) -> "tuple[SessionRecord, tuple[Put, ...]]":
         """The record of a new session, and the writes that store it and tell of it."""
-        data = {
-            "role": self.role,
-            "mode": self.mode,
-            "language": self.language,
-            "total_questions": self.total_questions,
-        }
+        told = ("role", "mode", "language", "total_questions")
+        data = {name: getattr(self, name) for name in told}
         counted, events = self.telling((EventDraft("session.created", data),))
         return counted, (counted.put(None), *events)
 
@@ -222,13 +207,20 @@ async def create(
     session_id: str | None = None,
     now: float | None = None,
     language: str | None = None,
+    tells: bool = False,
 ) -> tuple[SessionRecord, int]:
     """Store a new session and return it with its version.
 
     The arguments are those of `new`. Raises the store's `Conflict` if the given id exists.
     """
     record, writes = new(
-        config, mode=mode, ttl_s=ttl_s, session_id=session_id, now=now, language=language
+        config,
+        mode=mode,
+        ttl_s=ttl_s,
+        session_id=session_id,
+        now=now,
+        language=language,
+        tells=tells,
     ).made()
     return record, (await store.commit(*writes))[0]
 
@@ -244,11 +236,12 @@ def new(
     recording: Consent | None = None,
     language: str | None = None,
     tools: tuple[ToolWish, ...] = (),
+    tells: bool = False,
 ) -> SessionRecord:
     """A session that is not stored yet.
 
     Without `session_id` it gets a random id that cannot be guessed. `now` is seconds since the
-    epoch. `language` is that of the session, where it is another than the interviewer's.
+    epoch. `language` is that of the session, if not the interviewer's; `tells`: it has events.
     """
     return SessionRecord(
         id=session_id if session_id is not None else secrets.token_hex(16),
@@ -262,6 +255,7 @@ def new(
         recording=recording,
         language=language or config.language,
         tools=tools,
+        events=0 if tells else None,
     )
 
 

@@ -140,6 +140,7 @@ class Calls:
                 recorder=self.recorder,
                 language=self._language(request),
                 takes_over=request.resume is not None,
+                tells=self.settings.webhooks is not None,
                 lost=lost,
             )
             keeping = asyncio.create_task(host.keep())

@@ -23,17 +23,15 @@ from gateway.interviews.sessions import (
 from gateway.interviews.state import COUNTED
 from gateway.interviews.telling import answer_accepted, interview_completed
 from gateway.interviews.transcripts import Via, candidate_line, interviewer_line
+from gateway.live.answer_times import AnswerTimes
 from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.protocols.tool_wish import ToolWish
 from gateway.store import Conflict, Store, StoreError
-from pipeline.frames import ReplyDone, SpeechStarted, TurnMetrics
-from pipeline.stage import Brief, Observed, Observer, RecognizedSpeech, ToolRequest
+from pipeline.stage import Brief, Observer, RecognizedSpeech, ToolRequest
 from stages.interview import (
     LANGUAGES,
-    AnswerSpeech,
     InterviewConfig,
     InterviewSession,
-    RecognitionSource,
     Step,
     expire,
     heard,
@@ -95,7 +93,7 @@ class InterviewHost:
         # The last step, and what it was taken from: brief, accept and commit take the same one.
         self._taken: tuple[tuple[Any, ...], Step] | None = None
         self._farewell_said = False
-        self._timed = _Timed()
+        self._timed = AnswerTimes()
 
     @classmethod
     async def claim(
@@ -110,6 +108,7 @@ class InterviewHost:
         recorder: Recorder | None = None,
         language: str | None = None,
         takes_over: bool = False,
+        tells: bool = False,
         lost: Callable[[], None] = lambda: None,
     ) -> "InterviewHost":
         """Claim a session for this process; an unknown id creates one as `wanted`, in a `language`.
@@ -119,7 +118,7 @@ class InterviewHost:
         store shows that it belongs to this process no longer; a plain call that must not raise.
 
         Raises `SessionTaken` where another process has claimed the session, and `InterviewError`
-        for an invalid role, count or language.
+        for an invalid role, count or language. A new session that `tells` has events.
         """
         while True:
             try:
@@ -135,6 +134,7 @@ class InterviewHost:
                         ttl_s=ttl_s,
                         session_id=session_id,
                         language=language,
+                        tells=tells,
                     )
                 continue
             return cls(store, record, version, worker, notify, recorder, lost)
@@ -350,46 +350,6 @@ class InterviewHost:
         except Conflict:
             self._lost()
             raise
-
-
-class _Timed:
-    """Times how long the candidate took to begin, and the interviewer to reply, by turn."""
-
-    def __init__(self) -> None:
-        self._asked_at: float | None = None  # when the last reply had been heard to its end
-        self._began: tuple[int, float, int] | None = None  # turn, s after that, position in ms
-        self._latency: tuple[int, float | None] = (-1, None)
-
-    def observe(self, output: Observed, now: float) -> None:
-        match output:
-            case ReplyDone(interrupted=False):
-                # A prompt does not restart the wait: it began after the question.
-                self._asked_at = now if self._asked_at is None else self._asked_at
-            case SpeechStarted(turn, at_ms):
-                asked_at, self._asked_at = self._asked_at, None
-                self._began = None if asked_at is None else (turn, now - asked_at, at_ms)
-            case TurnMetrics(turn=turn, voice_to_voice_ms=latency_ms):
-                self._latency = (turn, latency_ms)
-
-    def answered(self) -> None:
-        """The answer came: the next wait begins with another reply."""
-        self._asked_at = None
-
-    def latency_ms(self, turn: int) -> float | None:
-        """How long the candidate waited for the turn's reply; None where it is not known."""
-        return self._latency[1] if self._latency[0] == turn else None
-
-    def speech(self, turn: int, heard: RecognizedSpeech) -> AnswerSpeech:
-        """The answer's speech, for the report; the detector's delay is not subtracted."""
-        transcript = heard.transcript
-        recognition = RecognitionSource(
-            heard.provider, confidence=transcript.confidence, language=transcript.language
-        )
-        wait_ms = None
-        if self._began is not None and self._began[0] == turn:
-            _, after_s, at_ms = self._began
-            wait_ms = max(0.0, after_s * 1000 - (at_ms - heard.start_ms))
-        return AnswerSpeech(recognition, transcript.words, heard.duration_ms, wait_ms)
 
 
 def _config(wanted: InterviewRequest | None, language: str | None) -> InterviewConfig:

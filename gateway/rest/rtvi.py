@@ -205,7 +205,12 @@ class RtviEndpoints:
         except InterviewError as error:
             raise of_interview(error) from None
         record, _ = await sessions.create(
-            self._runtime.store, config, mode="voice", ttl_s=settings.session_ttl_s, language=own
+            self._runtime.store,
+            config,
+            mode="voice",
+            ttl_s=settings.session_ttl_s,
+            language=own,
+            tells=settings.webhooks is not None,
         )
         return record.id
 

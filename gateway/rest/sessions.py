@@ -9,11 +9,11 @@ from typing import Any
 from starlette.requests import Request
 
 from gateway.interviews import sessions
+from gateway.interviews.consent import Consent
 from gateway.interviews.recordings import recordings_of
 from gateway.interviews.sessions import (
     DEFAULT_MODEL,
     SESSION_ID,
-    Consent,
     Mode,
     NoSuchSession,
     SessionRecord,
@@ -82,6 +82,7 @@ def session_operations(
     *,
     language: str = LANGUAGES[0],
     recording_allowed: bool = False,
+    tells: bool = False,
     refusal: Callable[[Mode], str | None] = lambda mode: None,
 ) -> list[Operation]:
     """The sessions in `store`, kept for `ttl_s`; `end` ends one that is live in this process.
@@ -89,7 +90,8 @@ def session_operations(
     `refusal` says why no further session of a mode can be made now.
 
     `is_live` says whether a session has an owner that still runs, `lacking` what a language lacks
-    here, and `language` is that of sessions whose client asks for none.
+    here, and `language` is that of sessions whose client asks for none. `tells`: what happens in
+    them is written down as events.
     """
 
     async def create(request: Request, wanted: NewSession) -> HttpReply:
@@ -114,6 +116,7 @@ def session_operations(
             recording=_consent(wanted.recording, recording_allowed),
             language=own,
             tools=tuple(wanted.tools),
+            tells=tells,
         )
         made = MadeSession(
             **_summary(record),

@@ -45,9 +45,9 @@ def shape(events: list[OutboxEvent]) -> list[tuple[str | None, int | None, str]]
     return [(event.session_id, event.number, event.type) for event in events]
 
 
-async def made(store: SqliteStore, total: int = 2) -> None:
+async def made(store: SqliteStore, total: int = 2, *, tells: bool = True) -> None:
     config = InterviewConfig("Software Engineer", "auto", total)
-    await create(store, config, mode="text", ttl_s=60, session_id="s")
+    await create(store, config, mode="text", ttl_s=60, session_id="s", tells=tells)
 
 
 ANSWER = "I profiled it first, and found one query that ran four hundred times in a loop."
@@ -115,6 +115,19 @@ def test_an_interview_that_is_ended_early_is_completed_once(tell: Any) -> None:
         state = await interviews.end(await interviews.start("s"))
         await interviews.end(state)
         assert shape(await told(store))[1:] == [("s", 2, "interview.completed")]
+
+    tell(story)
+
+
+def test_nothing_is_written_where_nobody_is_told(tell: Any) -> None:
+    async def story(store: SqliteStore) -> None:
+        await made(store, total=1, tells=False)
+        interviews = WrittenInterviews(store, HERE)
+        state = await interviews.start("s")
+        while not state.begun.is_complete:
+            state = (await interviews.submit(state, Given(ANSWER))).state
+        await KeptReports(store, Assessor()).report(state)
+        assert await told(store) == []
 
     tell(story)
 

@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 
 from gateway.interviews.answer_jobs import AnswerJob, AnswerJobs, AnswerRecord
+from gateway.interviews.consent import Consent
 from gateway.interviews.events import Events
 from gateway.interviews.leases import renew
 from gateway.interviews.recorder import Recorder
 from gateway.interviews.recordings import recordings_of
 from gateway.interviews.sessions import (
-    Consent,
     NoSuchSession,
     SessionOwner,
     SessionTaken,

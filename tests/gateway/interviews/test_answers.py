@@ -13,11 +13,11 @@ import pytest
 import gateway
 from gateway.interviews.answer_jobs import AnswerJobs
 from gateway.interviews.answers import commit_step
+from gateway.interviews.consent import Consent
 from gateway.interviews.events import Events
 from gateway.interviews.kept_reports import KeptReports
 from gateway.interviews.recorder import Recorder
 from gateway.interviews.sessions import (
-    Consent,
     SessionOwner,
     claim,
     delete,

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from gateway.interviews import recorder as module
+from gateway.interviews.consent import Consent
 from gateway.interviews.recorder import Recorder, encode
 from gateway.interviews.recordings import Recorded, RecordingList, recordings_of, sound_of, withdraw
 from gateway.interviews.sessions import (
-    Consent,
     SessionOwner,
     SessionRecord,
     delete,

@@ -69,7 +69,6 @@ def test_a_session_is_loaded_as_it_was_made(run: Run) -> None:
             mode="voice",
             created_at=1000.0,
             ttl_s=60,
-            events=1,
         )
         with pytest.raises(NoSuchSession, match="there is no session 'b'"):
             await sessions.load(store, "b")
