@@ -309,13 +309,6 @@ def is_person(request: Request) -> bool | None:
     return not admitted.grant.everything and not admitted.grant.listens
 
 
-async def owned(request: Request, session_id: str) -> None:
-    """Give a session that is about to be made to the candidate who asks for it, if one does."""
-    admitted: Admitted | None = request.scope.get(ADMITTED)
-    if admitted is not None:
-        await admitted.access.own(admitted.grant, session_id)
-
-
 async def with_pass(request: Request, reply: HttpReply, session_id: str) -> HttpReply:
     """The reply with a pass for the session in its field `access`, where clients need one.
 

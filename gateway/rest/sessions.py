@@ -19,7 +19,7 @@ from gateway.interviews.sessions import (
     SessionRecord,
 )
 from gateway.providers.languages import Notice
-from gateway.rest.access import owned, with_pass
+from gateway.rest.access import with_pass
 from gateway.rest.once import Once
 from gateway.rest.operation import HttpReply, Operation, ResponseSpec, claim_of
 from gateway.rest.problems import (
@@ -127,7 +127,6 @@ def session_operations(
         reply = HttpReply(made, 201, {"location": f"/api/sessions/{record.id}"}, about=record.id)
         claim = claim_of(request)
         _, writes = record.made()
-        await owned(request, record.id)  # first: its owner hears of it from its first event on
         await store.commit(*writes, *([] if claim is None else [claim.write(reply)]))
         return await with_pass(request, reply, record.id)  # which is not stored
 
