@@ -11,12 +11,17 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from gateway import __version__
+from gateway.limits.token_limiter import token_limiter_of
 from gateway.live.elsewhere import Elsewhere
+from gateway.models.calls import ModelCalls
+from gateway.models.sources import chat_server, keys_of, models_of
+from gateway.models.usage import UsageLedger
 from gateway.observe.scrape import Scrape, ScrapeSources
 from gateway.providers.build import options
 from gateway.rest import middleware, operations, rest_routes
 from gateway.rest.access import HttpAccess
 from gateway.rest.admin import AdminSources, admin_operations
+from gateway.rest.chat_completions import ChatEndpoints
 from gateway.rest.draining import DrainSources, drain_operation
 from gateway.rest.health import StatusSources
 from gateway.rest.limits import HttpLimits
@@ -35,6 +40,7 @@ from gateway.rest.signalling import Signalling
 from gateway.rest.stateless import Services
 from gateway.rest.static import static_operations
 from gateway.rest.twilio import TwilioVoice
+from gateway.rest.usage import usage_operation
 from gateway.rest.webhooks_admin import webhook_operations
 from gateway.rest.webrtc import offer_operation
 from gateway.rest.websocket_proxy import ServiceWebSockets
@@ -45,11 +51,11 @@ from gateway.security import WEBSOCKET, need_of
 from gateway.security.access import PROXIED, PROXIED_V1, own_beginnings
 from gateway.security.roles import policy
 from gateway.services.current import CurrentServices
-from gateway.services.definition import ServiceSpec
 from gateway.services.networks import AllowedNetworks
 from gateway.services.probing import Prober
 from gateway.services.registration import Registration
 from gateway.services.reloading import ServicesReload
+from gateway.services.services_file import ServicesFile
 from gateway.services.sources import ServicesUnusable, proxied, registry_of, services_file
 from gateway.services.totals import Totals
 from gateway.services.upstreams import Upstreams
@@ -82,11 +88,12 @@ def create_app(
     store = store_at(settings.database, settings.redis_url)
     stored = StoreProbe(store)
     probe = ServiceProbe(service_urls(settings))
-    specs, upstreams, totals = _services(settings), Upstreams(), Totals()
+    file_says, upstreams, totals = _services(settings), Upstreams(), Totals()
+    specs, models = file_says.services, models_of(file_says.models, settings)
     registry = registry_of(specs)
     prober, file = Prober(registry, upstreams), services_file(settings)
     current = CurrentServices(specs, registry, upstreams, prober)
-    reload = None if file is None else ServicesReload(file, current)
+    reload = None if file is None else ServicesReload(file, current, models)
     registration = Registration(
         current,
         AllowedNetworks.parse(settings.service_networks),
@@ -97,6 +104,11 @@ def create_app(
     runtime = Runtime(settings, store, stages=stages, elsewhere=elsewhere)
     runtime.service_breakers = registry.open_breakers
     webrtc = Signalling(runtime, settings)
+    usage, tokens = UsageLedger(), token_limiter_of(settings, store)
+    own = registry_of(chat_server(settings))
+    chats = ChatEndpoints(
+        ModelCalls(models, registry, own, upstreams, keys_of(settings)), tokens, usage
+    )
     http_access = HttpAccess(
         runtime.access,
         origins=settings.cors_origins,
@@ -187,6 +199,8 @@ def create_app(
                     *service_operations(registry, prober, reload, totals, operator),
                     *registration_operations(registration, operator),
                     *webhook_operations(store, runtime.webhooks, operator),
+                    *chats.operations(),
+                    usage_operation(usage, operator),
                     *static_operations(face=settings.face),
                     offer_operation(webrtc),
                     *WhipEndpoints(webrtc, calls(webrtc)).operations(),
@@ -225,7 +239,7 @@ def create_app(
                 )
             ),
         ],
-        middleware=middleware(settings, limited=runtime.limiter is not None),
+        middleware=middleware(settings, limited=runtime.limiter is not None or tokens.on),
         lifespan=lifespan,
         exception_handlers=dict(EXCEPTION_HANDLERS),
     )
@@ -238,7 +252,7 @@ def create_app(
     return app
 
 
-def _services(settings: Settings) -> dict[str, ServiceSpec]:
+def _services(settings: Settings) -> ServicesFile:
     try:
         return proxied(settings)
     except ServicesUnusable as error:

@@ -227,6 +227,29 @@ class ServerSettings(BaseModel):
         ge=1,
         description="requests with one key or token in a day that do more than read",
     )
+    model_keys: ApiKey | None = variable(
+        "PARLEY_MODEL_KEYS",
+        default=None,
+        description="keys of the services that have models: service=key,service=key",
+    )
+    tokens_day: int | None = variable(
+        "PARLEY_TOKENS_DAY",
+        default=None,
+        ge=1,
+        description="tokens of models with one key in a day, at /v1/chat/completions",
+    )
+    tokens_month: int | None = variable(
+        "PARLEY_TOKENS_MONTH",
+        default=None,
+        ge=1,
+        description="tokens of models with one key in a month, at /v1/chat/completions",
+    )
+    tokens_session: int | None = variable(
+        "PARLEY_TOKENS_SESSION",
+        default=None,
+        ge=1,
+        description="tokens of models in one session (X-Session-ID) in a day",
+    )
     limits_down: Annotated[Literal["auto", "open", "closed"], LOWER] = variable(
         "PARLEY_LIMITS_DOWN",
         default="auto",

@@ -1,4 +1,5 @@
 """Limits of requests. `buckets` decides *(pure)*, `counting` holds the state in memory or in Redis,
-`limiter` says which limits a request has."""
+`limiter` says which limits a request has. `token_quotas` decides about tokens of models *(pure)*,
+`token_counting` holds how many were used, `token_limiter` says which quotas a call has."""
 
 __all__: list[str] = []

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.limits.buckets import LimitVerdict, Quota
 from gateway.limits.limiter import Limiter, LimitsUnavailable
+from gateway.limits.token_quotas import TokenQuota, TokenVerdict
 from gateway.live.registry import network
 from gateway.rest.problems import (
     LIMITS_UNAVAILABLE,
@@ -43,7 +44,7 @@ class HttpLimits:
         """Count a request before it is known who it is from."""
         client = None if request.client is None else request.client.host
         try:
-            _note(request, await self._limiter.address(network(client)))
+            note(request, await self._limiter.address(network(client)))
         except LimitsUnavailable:
             raise LIMITS_UNAVAILABLE(headers=RETRY) from None
 
@@ -53,7 +54,7 @@ class HttpLimits:
         # The handshake of a WebSocket begins something, and is a GET.
         changes = request.scope["type"] == "websocket" or request.scope["method"] not in SAFE
         try:
-            _note(request, await self._limiter.client(client, service, changes=changes))
+            note(request, await self._limiter.client(client, service, changes=changes))
         except LimitsUnavailable:
             raise LIMITS_UNAVAILABLE(headers=RETRY) from None
 
@@ -68,7 +69,7 @@ class LimitHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        verdicts: list[LimitVerdict] = []
+        verdicts: list[LimitVerdict | TokenVerdict] = []
         scope[LIMITS] = verdicts
 
         async def told(message: Message) -> None:
@@ -80,7 +81,7 @@ class LimitHeaders:
         await self._app(scope, receive, told)
 
 
-def _headers(verdicts: Sequence[LimitVerdict]) -> list[tuple[bytes, bytes]]:
+def _headers(verdicts: Sequence[LimitVerdict | TokenVerdict]) -> list[tuple[bytes, bytes]]:
     policies = ", ".join(f'"{one.limit.policy}";q={one.most};w={one.window_s}' for one in verdicts)
     left = ", ".join(
         f'"{one.limit.policy}";r={one.remaining};t={math.ceil(one.reset_s)}' for one in verdicts
@@ -88,17 +89,25 @@ def _headers(verdicts: Sequence[LimitVerdict]) -> list[tuple[bytes, bytes]]:
     return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", left.encode())]
 
 
-def _note(request: HTTPConnection, verdicts: Sequence[LimitVerdict]) -> None:
+def note(request: HTTPConnection, verdicts: Sequence[LimitVerdict | TokenVerdict]) -> None:
+    """Tell the verdicts with the answer. Raises `Problem` where one refuses the request."""
     request.scope.setdefault(LIMITS, []).extend(verdicts)
     refused = [one for one in verdicts if not one.allowed]
     if refused:
         raise refusal(max(refused, key=lambda one: one.wait_s))
 
 
-def refusal(verdict: LimitVerdict) -> Problem:
+def refusal(verdict: LimitVerdict | TokenVerdict) -> Problem:
     """The problem for a request that a limit refuses."""
     headers = {"retry-after": f"{max(1, math.ceil(verdict.wait_s))}"}
     limit = verdict.limit
+    if isinstance(limit, TokenQuota):
+        of = (
+            "of one session in a day"
+            if limit.policy == "tokens-session"
+            else f"in a {limit.period}"
+        )
+        return QUOTA_USED(f"{limit.most} tokens {of} (UTC)", headers=headers)
     if isinstance(limit, Quota):
         return QUOTA_USED(f"{limit.most} in a day (UTC)", headers=headers)
     return TOO_MANY_REQUESTS(

@@ -136,7 +136,7 @@ TOKEN_KEYS_UNAVAILABLE = Kind("token_keys_unavailable", 503, "Tokens cannot be c
 # --- limits --------------------------------------------------------------------------------------
 
 TOO_MANY_REQUESTS = Kind("too_many_requests", 429, "Requests come faster than they may")
-QUOTA_USED = Kind("quota_used", 429, "The quota of the day is used up")
+QUOTA_USED = Kind("quota_used", 429, "A quota is used up")
 LIMITS_UNAVAILABLE = Kind("limits_unavailable", 503, "Requests cannot be counted now")
 
 OF_LIMITS = (TOO_MANY_REQUESTS, QUOTA_USED, LIMITS_UNAVAILABLE)

@@ -80,6 +80,9 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/api/v1/interviews/summary": {"POST": Need.PROGRAM},
     "/api/v1/models": {"GET": Need.PROGRAM},
     "/api/v1/models/select": {"POST": Need.PROGRAM},
+    # Chat models.
+    "/v1/chat/completions": {"POST": Need.PROGRAM},
+    "/v1/models": {"GET": Need.PROGRAM},
     # The operator's view.
     "/admin": {"GET": Need.NOTHING},  # the page; it asks for the key
     "/metrics": {"GET": Need.OPERATOR},
@@ -95,6 +98,7 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/admin/drills/{drill}": {"DELETE": Need.OPERATOR},
     "/admin/drain": {"POST": Need.OPERATOR},
     "/admin/metrics": {"GET": Need.OPERATOR},
+    "/admin/usage": {"GET": Need.OPERATOR},
     "/admin/services": {"GET": Need.OPERATOR},
     "/admin/services/reload": {"POST": Need.OPERATOR},
     "/admin/services/{service}/health": {"GET": Need.OPERATOR},

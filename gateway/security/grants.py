@@ -53,6 +53,8 @@ class Grant:
     role: ClientRole = ClientRole.CANDIDATE
     owner: str = ""
     """By which a candidate's sessions are known to be its own, "" for a ticket or a pass."""
+    key_id: str = ""
+    """Of a key of `parley keys`, by which operators know it."""
     listens: bool = False
     """An observer's: it lets listen, and nothing else."""
 
@@ -112,7 +114,11 @@ class Access:
             return await self._of_token(self._tokens, credential, digest)
         if (key := await find_key(self._store, credential, now=now)) is not None:
             return Grant(
-                digest, expires_at=key.expires_at, role=key.role, owner=owner_of("key", key.id)
+                digest,
+                expires_at=key.expires_at,
+                role=key.role,
+                owner=owner_of("key", key.id),
+                key_id=key.id,
             )
         held = await find_pass(self._store, credential, now=now)
         if held is not None:

@@ -1,8 +1,9 @@
-"""`services.yaml`: from its text to what it says of each service. Pure."""
+"""`services.yaml`: from its text to what it says of services and models. Pure."""
 
 import json
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
@@ -18,6 +19,7 @@ from gateway.services.definition import (
     ServiceSpec,
     StaticFallback,
 )
+from gateway.services.model_specs import ModelSpec, parse_models
 from gateway.services.yaml_reader import YamlError, YamlFields, YamlValue
 
 HOST_NAME: Final = re.compile(
@@ -52,15 +54,34 @@ LONGEST_S: Final = 3600.0
 MOST_MB: Final = 100_000
 
 
-def parse_services(text: str, file: str, reserved: Collection[str] = ()) -> dict[str, ServiceSpec]:
-    """The services by their names, in their order.
+@dataclass(frozen=True, slots=True)
+class ServicesFile:
+    """What a file says: its services and its models, each by its name, in their order."""
+
+    services: Mapping[str, ServiceSpec] = field(default_factory=dict)
+    models: Mapping[str, ModelSpec] = field(default_factory=dict)
+
+
+def parse_file(text: str, file: str, reserved: Collection[str] = ()) -> ServicesFile:
+    """All that a file says.
 
     `file` is what errors call it; `reserved` are names that no service may have. Raises `YamlError`
     for the first thing that is wrong.
     """
-    root = YamlValue.parsed(text, file, "the file")
+    root = YamlValue.parsed(text, file, "the file").fields(("services", "models"))
+    services = _services(root["services"], reserved)
+    models = parse_models(root["models"], services) if "models" in root else {}
+    return ServicesFile(services, models)
+
+
+def parse_services(text: str, file: str, reserved: Collection[str] = ()) -> dict[str, ServiceSpec]:
+    """The services alone: see `parse_file`."""
+    return dict(parse_file(text, file, reserved).services)
+
+
+def _services(value: YamlValue, reserved: Collection[str]) -> dict[str, ServiceSpec]:
     found: dict[str, tuple[YamlValue, ServiceSpec]] = {}
-    for entry in root.fields(("services",))["services"].items("a service"):
+    for entry in value.items("a service"):
         fields = entry.fields(SERVICE)
         named = fields["name"]
         name = _name(named, reserved)
@@ -229,4 +250,4 @@ def _check_fallback(place: YamlValue, spec: ServiceSpec, specs: Mapping[str, Ser
         place.refuse(f"names {other}, which is no other service of this file")
 
 
-__all__ = ["YamlError", "parse_services"]
+__all__ = ["ServicesFile", "YamlError", "parse_file", "parse_services"]

@@ -10,7 +10,7 @@ from gateway.security.access import own_beginnings
 from gateway.services.definition import Endpoint, Scheme, ServiceSpec
 from gateway.services.instances import BREAKER
 from gateway.services.registry import Registry
-from gateway.services.services_file import YamlError, parse_services
+from gateway.services.services_file import ServicesFile, YamlError, parse_file
 from gateway.settings import Settings
 
 LARGEST_FILE_BYTES = 4_000_000
@@ -24,13 +24,13 @@ class ServicesUnusable(Exception):
     it where there is one."""
 
 
-def proxied(settings: Settings) -> dict[str, ServiceSpec]:
-    """The services to which requests are passed on, by name: none without `PARLEY_SERVICES`, whose
-    file this reads. Raises `ServicesUnusable`."""
+def proxied(settings: Settings) -> ServicesFile:
+    """The services to which requests are passed on, and the models that they have: none without
+    `PARLEY_SERVICES`, whose file this reads. Raises `ServicesUnusable`."""
     if settings.services == BUILT_IN:
-        return built_in(settings)
+        return ServicesFile(built_in(settings))
     file = services_file(settings)
-    return {} if file is None else read_services(file)
+    return ServicesFile() if file is None else read_services(file)
 
 
 def services_file(settings: Settings) -> Path | None:
@@ -71,8 +71,8 @@ def registry_of(specs: Mapping[str, ServiceSpec]) -> Registry:
     return Registry(specs, chance=random.random, made=lambda: breaker(BREAKER))
 
 
-def read_services(path: Path) -> dict[str, ServiceSpec]:
-    """The services of a file, by name. Raises `ServicesUnusable`."""
+def read_services(path: Path) -> ServicesFile:
+    """What a file says. Raises `ServicesUnusable`."""
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
             raise ServicesUnusable(f"{path} is too large for a list of services")
@@ -82,6 +82,6 @@ def read_services(path: Path) -> dict[str, ServiceSpec]:
     except UnicodeDecodeError:
         raise ServicesUnusable(f"{path} is no text in UTF-8") from None
     try:
-        return parse_services(text, str(path), own_beginnings())
+        return parse_file(text, str(path), own_beginnings())
     except YamlError as error:
         raise ServicesUnusable(str(error)) from None

@@ -253,6 +253,8 @@ def _merged(path: str, own: int, answers: Mapping[int, Any]) -> dict[str, Any] |
             return merging.limits(all_)
         case "/admin/metrics":
             return merging.service_metrics(all_)
+        case "/admin/usage":
+            return merging.usage(all_)
         case "/admin/drills":
             return merging.drills(all_)
     return None

@@ -112,6 +112,31 @@ def limits(all_: Sequence[Json]) -> Json:
     return {"limits": [*found.values()], "counting": all(one["counting"] for one in all_)}
 
 
+def usage(all_: Sequence[Json]) -> Json:
+    """`/admin/usage`: what each process has counted adds up."""
+    return {
+        "since": min(one["since"] for one in all_),
+        **{
+            table: _by_names(all_, table, names)
+            for table, names in (
+                ("keys", ("name",)),
+                ("sessions", ("key", "name")),
+                ("models", ("name",)),
+            )
+        },
+    }
+
+
+def _by_names(all_: Iterable[Json], of: str, names: Sequence[str]) -> list[Json]:
+    found: dict[tuple[str, ...], Json] = {}
+    for one in all_:
+        for entry in one[of]:
+            known = found.setdefault(tuple(entry[name] for name in names), {})
+            for name, value in entry.items():
+                known[name] = known.get(name, 0) + value if isinstance(value, int) else value
+    return [*found.values()]
+
+
 def drills(all_: Iterable[Json]) -> Json:
     """`/admin/drills`: one provider's drill is one, in however many processes."""
     return {"drills": _by_name(all_, "drills", lambda known, other: known)}

@@ -11,7 +11,8 @@ from gateway.services.definition import (
     ServiceSpec,
     StaticFallback,
 )
-from gateway.services.services_file import YamlError, parse_services
+from gateway.services.model_specs import ModelSpec
+from gateway.services.services_file import YamlError, parse_file, parse_services
 
 SEED = """\
 # config/service_registry.yaml
@@ -218,3 +219,46 @@ def test_what_is_wrong_is_named_with_its_line(case: str) -> None:
 def test_a_file_of_brackets_alone_is_refused() -> None:
     with pytest.raises(YamlError):
         parse_services("services: " + "[" * 1200, "f")
+
+
+MODELS = """\
+services:
+  - {name: small-llm, host: a, port: 1}
+  - {name: large-llm, host: b, port: 2}
+models:
+  - name: interviewer
+    service: small-llm
+    model: qwen2.5:3b
+    escalate_to: large
+  - {name: large, service: large-llm, confidence: 0}
+"""
+
+
+def test_models_are_read_with_what_they_lead_to() -> None:
+    found = parse_file(MODELS, "services.yaml")
+    assert [*found.services] == ["small-llm", "large-llm"]
+    assert [*found.models.values()] == [
+        ModelSpec("interviewer", "small-llm", "qwen2.5:3b", "large", 0.7),
+        ModelSpec("large", "large-llm", "large", "", 0.0),
+    ]
+    assert parse_file(SEED, "services.yaml").models == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("service: small-llm", "service: other", "6: service names other, which is no service"),
+        ("escalate_to: large", "escalate_to: huge", "8: escalate_to names huge, which is no model"),
+        ("escalate_to: large", "escalate_to: interviewer", "8: escalate_to leads back to"),
+        ("confidence: 0", "escalate_to: interviewer", "8: escalate_to leads back to interviewer"),
+        ("confidence: 0", "confidence: 1.1", "9: confidence must be a number above"),
+        ("confidence: 0", "price: 1", "9: price is no field of a model"),
+        ("name: large,", "name: interviewer,", "9: name interviewer comes twice"),
+        ("name: large,", "name: 'a b',", "9: name must be letters"),
+    ],
+    ids=["service", "model", "itself", "circle", "confidence", "field", "twice", "name"],
+)
+def test_a_mistake_in_a_model_is_named_with_its_line(old: str, new: str, told: str) -> None:
+    with pytest.raises(YamlError) as refused:
+        parse_file(MODELS.replace(old, new), "services.yaml")
+    assert str(refused.value).startswith(f"services.yaml:{told}")

@@ -76,6 +76,31 @@ def test_a_breaker_is_told_as_the_process_has_it_that_is_furthest_from_closed(
     }
 
 
+def used(name: str, count: int, **more: str) -> dict[str, object]:
+    return {"name": name, **more, "requests": count, "prompt_tokens": 10 * count}
+
+
+def test_tokens_of_all_processes_add_up_and_sessions_of_two_keys_do_not() -> None:
+    one = {
+        "since": "2026-11-29T21:40:02Z",
+        "keys": [used("a", 1), used("b", 2)],
+        "sessions": [used("s-1", 1, key="a")],
+        "models": [used("m", 3)],
+    }
+    other = {
+        "since": "2026-11-29T21:40:01Z",
+        "keys": [used("b", 4)],
+        "sessions": [used("s-1", 4, key="b"), used("s-1", 1, key="a")],
+        "models": [],
+    }
+    assert merging.usage([one, other]) == {
+        "since": "2026-11-29T21:40:01Z",
+        "keys": [used("a", 1), used("b", 6)],
+        "sessions": [used("s-1", 2, key="a"), used("s-1", 4, key="b")],
+        "models": [used("m", 3)],
+    }
+
+
 def test_a_drill_in_every_process_is_one_drill() -> None:
     one = {"drills": [{"name": "llm.scripted", "fault": "hang", "seconds_left": 3.0}]}
     assert merging.drills([one, one, {"drills": []}]) == one

@@ -1,0 +1,99 @@
+"""Where the tokens of quotas are counted: in this process, or in Redis for all processes."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from gateway.limits.counting import MOST_KEPT, Evaluate
+from gateway.limits.token_quotas import TokenQuota, TokenVerdict, judged, spent
+
+SPEND = """
+local prefix, tokens, anyway = KEYS[1], tonumber(ARGV[1]), ARGV[2] == '1'
+local used, refused = {}, false
+
+-- A quota is its key, the most, and the milliseconds for which it is kept.
+for at = 3, #ARGV, 3 do
+  local before = tonumber(redis.call('GET', prefix .. ARGV[at]) or 0)
+  used[#used + 1] = before
+  if before >= tonumber(ARGV[at + 1]) then refused = true end
+end
+if anyway or not refused then
+  for at = 3, #ARGV, 3 do
+    local after = math.max(0, used[(at - 3) / 3 + 1] + tokens)
+    redis.call('SET', prefix .. ARGV[at], string.format('%.0f', after), 'PX', ARGV[at + 2])
+  end
+end
+return used
+"""
+"""Adds tokens to all quotas or, where one is used up, to none, as one step; returns those before.
+
+Which day and month it is, the process says: they differ by its clock's error alone.
+"""
+
+LEAST_KEPT_MS = 1000
+
+
+class TokenCounting(Protocol):
+    """Counts tokens. Both methods raise `StoreError` where nothing can be counted now."""
+
+    async def begin(
+        self, quotas: Sequence[TokenQuota], tokens: int, now: float
+    ) -> tuple[TokenVerdict, ...]:
+        """Count a call of at least so many tokens in all quotas, or in none."""
+
+    async def add(self, quotas: Sequence[TokenQuota], tokens: int, now: float) -> None:
+        """Count tokens, which may be less than none, in the periods of `now`."""
+
+
+class MemoryTokens:
+    """The tokens of one process; those that were counted least recently are forgotten first."""
+
+    def __init__(self, *, most_kept: int = MOST_KEPT) -> None:
+        self._most_kept = most_kept
+        self._kept: OrderedDict[str, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def begin(
+        self, quotas: Sequence[TokenQuota], tokens: int, now: float
+    ) -> tuple[TokenVerdict, ...]:
+        used = [self._kept.get(quota.key(now), 0) for quota in quotas]
+        verdicts = judged(quotas, used, tokens, now)
+        if all(verdict.allowed for verdict in verdicts):
+            await self.add(quotas, tokens, now)
+        return verdicts
+
+    async def add(self, quotas: Sequence[TokenQuota], tokens: int, now: float) -> None:
+        for key, after in spent(quotas, self._kept, tokens, now).items():
+            self._kept[key] = after
+            self._kept.move_to_end(key)
+        while len(self._kept) > self._most_kept:
+            self._kept.popitem(last=False)
+
+
+class RedisTokens:
+    """The tokens that all processes share. `clock` gives seconds since the epoch."""
+
+    def __init__(self, evaluate: Evaluate, *, clock: Callable[[], float] = time.time) -> None:
+        self._evaluate = evaluate
+        self._clock = clock
+
+    async def begin(
+        self, quotas: Sequence[TokenQuota], tokens: int, now: float
+    ) -> tuple[TokenVerdict, ...]:
+        used = await self._evaluate(SPEND, [tokens, 0, *self._arguments(quotas, now)])
+        return judged(quotas, [int(before) for before in used], tokens, now)
+
+    async def add(self, quotas: Sequence[TokenQuota], tokens: int, now: float) -> None:
+        await self._evaluate(SPEND, [tokens, 1, *self._arguments(quotas, now)])
+
+    def _arguments(self, quotas: Sequence[TokenQuota], now: float) -> list[Any]:
+        # A call may end after its period: what it adds is of no use then.
+        left_ms = [round((quota.ends_at(now) - self._clock()) * 1000) for quota in quotas]
+        return [
+            part
+            for quota, left in zip(quotas, left_ms, strict=True)
+            for part in (quota.key(now), quota.most, max(LEAST_KEPT_MS, left))
+        ]

@@ -1,0 +1,95 @@
+"""Decides whether tokens of models may be used: quotas of a day and of a month (UTC). Pure.
+
+How many tokens a call takes is known when it is over. So a call that begins is counted with what
+its request has at least, and it may begin while less than the quota is used; the rest is added
+afterwards. Calls that are under way when a quota is used up come to their ends.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+Period = Literal["day", "month"]
+
+DAY_S = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class TokenQuota:
+    """At most `most` tokens of `name` in each period (UTC)."""
+
+    policy: str
+    name: str
+    most: int
+    period: Period
+
+    def key(self, now: float) -> str:
+        """Where the tokens of the period that `now` (a Unix time) lies in are counted."""
+        return f"quota:{self.policy}:{_began(self.period, now):%Y-%m-%d}:{self.name}"
+
+    def ends_at(self, now: float) -> float:
+        """When that period is over, a Unix time."""
+        began = _began(self.period, now)
+        if self.period == "day":
+            return began.timestamp() + DAY_S
+        year, month = divmod(began.year * 12 + began.month, 12)
+        return datetime(year, month + 1, 1, tzinfo=UTC).timestamp()
+
+    def window_s(self, now: float) -> int:
+        """How long that period is as a whole."""
+        return round(self.ends_at(now) - _began(self.period, now).timestamp())
+
+
+@dataclass(frozen=True, slots=True)
+class TokenVerdict:
+    """What a quota says of a call: `remaining` tokens after it, all of them again in `reset_s`."""
+
+    limit: TokenQuota
+    allowed: bool
+    remaining: int
+    reset_s: float
+    window_s: int
+
+    @property
+    def most(self) -> int:
+        return self.limit.most
+
+    @property
+    def wait_s(self) -> float:
+        """When the next call may come, for one that may not."""
+        return 0.0 if self.allowed else self.reset_s
+
+
+def judged(
+    quotas: Sequence[TokenQuota], used: Sequence[int], tokens: int, now: float
+) -> tuple[TokenVerdict, ...]:
+    """What each quota says of a call of at least so many tokens, after those that are `used`.
+
+    Where one refuses, the call is counted in none.
+    """
+    refused = any(before >= quota.most for quota, before in zip(quotas, used, strict=True))
+    return tuple(
+        TokenVerdict(
+            quota,
+            before < quota.most,
+            max(0, quota.most - before - (0 if refused else tokens)),
+            quota.ends_at(now) - now,
+            quota.window_s(now),
+        )
+        for quota, before in zip(quotas, used, strict=True)
+    )
+
+
+def spent(
+    quotas: Sequence[TokenQuota], kept: Mapping[str, int], tokens: int, now: float
+) -> dict[str, int]:
+    """What is kept for each quota's key with so many tokens more; never less than none."""
+    keys = [quota.key(now) for quota in quotas]
+    return {key: max(0, kept.get(key, 0) + tokens) for key in keys}
+
+
+def _began(period: Period, now: float) -> datetime:
+    day = datetime.fromtimestamp(math.floor(now / DAY_S) * DAY_S, UTC)
+    return day if period == "day" else day.replace(day=1)

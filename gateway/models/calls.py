@@ -1,0 +1,339 @@
+"""A client's call of a model: the services that have it are asked, one after the other if need be.
+
+A reply that may have to be asked for again is held back until it is judged; any other goes through
+piece by piece. Every reply is counted, those that no client gets as well.
+"""
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Final
+
+from starlette.types import Message
+
+from gateway.models.replies import ReplyReader, ReplyWishes
+from gateway.models.routing import ModelReply, Pins, Reason, judge
+from gateway.models.usage import prompt_tokens
+from gateway.services.definition import ServiceSpec
+from gateway.services.exchange import Exchange, NoAnswer, ProxiedCall, ServiceAnswer
+from gateway.services.forwarding import Framing, Headers
+from gateway.services.model_specs import Models, ModelSpec
+from gateway.services.registry import Registry, Service
+from gateway.services.request_body import RequestBody
+from gateway.services.upstreams import UpstreamFailed, Upstreams
+from stages._sse import MalformedStream
+
+logger = logging.getLogger("parley.models")
+
+PREFIX: Final = b"/v1"
+EVENTS: Final = b"text/event-stream"
+MOST_HELD_BYTES: Final = 1_000_000
+"""A reply that is longer than this cannot be judged, and counts as one that failed."""
+
+MOST_PLAIN: Final = 64
+LEARNS: Final = (400, 422)
+
+
+class NoModel(Exception):
+    """There is no model of this name."""
+
+
+class ModelUnavailable(Exception):
+    """No service has answered. The text is for the client."""
+
+    def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """A request: `call` says who asks, `body` what; `client` and `session` are for the pins."""
+
+    call: ProxiedCall
+    body: Mapping[str, Any]
+    client: str
+    session: str
+
+    @property
+    def streamed(self) -> bool:
+        return bool(self.body.get("stream"))
+
+
+class ModelAnswer:
+    """An answer whose head is there, to be used in an `async with` block and read once.
+
+    `model` has given it, since `escalated` for the one before. `replies` are the tokens so far.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        escalated: Reason | None,
+        status: int,
+        head: Headers,
+        before: tuple[ModelReply, ...],
+    ) -> None:
+        self.model = model
+        self.escalated = escalated
+        self.status = status
+        self.head = head
+        self._before = before
+        self._stack = AsyncExitStack()
+        self._reader: ReplyReader | None = None
+        self._answered: ServiceAnswer | None = None
+        self._held = b""
+
+    @property
+    def replies(self) -> tuple[ModelReply, ...]:
+        """All replies, those that were not good enough first."""
+        if self._reader is None:
+            return self._before
+        return (*self._before, ModelReply(self.model, self._reader.usage))
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body. Raises `UpstreamFailed` and `MalformedStream` where it breaks off."""
+        if self._held:
+            yield self._held
+        if self._answered is None:
+            return
+        reader = self._reader
+        async for piece in self._answered.pieces():
+            if said := piece if reader is None else reader.feed(piece):
+                yield said
+        if reader is not None and (said := reader.finish()):
+            yield said
+
+    async def __aenter__(self) -> "ModelAnswer":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+
+class ModelCalls:
+    """Asks for models. `own` are services that are behind no path.
+
+    `keys` are what services are sent as `Authorization`, by their names.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        registry: Registry,
+        own: Registry,
+        upstreams: Upstreams,
+        keys: Mapping[str, str],
+    ) -> None:
+        self.models = models
+        self._registry = registry
+        self._own = own
+        self._upstreams = upstreams
+        self._keys = keys
+        self._pins = Pins()
+        self._plain: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    async def ask(self, call: ModelCall, spent: list[ModelReply]) -> ModelAnswer:
+        """The answer of a model. `spent` gets the replies that no client is given.
+
+        Raises `NoModel` and `ModelUnavailable`.
+        """
+        asked = call.body["model"]
+        spec = self._pins.first(self.models, call.client, call.session, asked)
+        if spec is None:
+            raise NoModel(asked)
+        escalated: Reason | None = None
+        while True:
+            answer, reason = await self._reply(spec, call, escalated, spent)
+            following = self.models.find(spec.escalate_to) if reason else None
+            if following is None:  # the next one may have gone with a new file
+                break
+            logger.info("%s is asked after %s: %s", following.name, spec.name, reason)
+            spec, escalated = following, reason
+        if isinstance(answer, ModelUnavailable):
+            raise answer
+        if answer.status < 400:
+            self._pins.pin(call.client, call.session, asked, spec.name)
+        return answer
+
+    async def _reply(
+        self,
+        spec: ModelSpec,
+        call: ModelCall,
+        escalated: Reason | None,
+        spent: list[ModelReply],
+    ) -> tuple[ModelAnswer | ModelUnavailable, Reason | None]:
+        """One model's answer, and why the next one is to be asked."""
+        judged = bool(spec.escalate_to)
+        try:
+            answer = await self._answer(spec, call, escalated, tuple(spent))
+        except ModelUnavailable as error:
+            return error, judge(spec, None)
+        if not judged:
+            return answer, None
+        try:
+            async with answer:
+                held, whole = await _held(answer)
+        except (UpstreamFailed, MalformedStream):
+            whole, held = False, b""
+        except BaseException:  # its client has left
+            if answer._reader is not None:
+                spent.append(ModelReply(spec.name, answer._reader.usage))
+            raise
+        reader = answer._reader
+        reason = judge(spec, reader.facts if whole and reader is not None else None)
+        if reason is not None:
+            if reader is not None:
+                spent.append(ModelReply(spec.name, reader.usage, reason))
+            if not whole:
+                return ModelUnavailable(f"{spec.name} gave no whole reply"), reason
+        answer._held, answer._answered = held, None
+        return answer, reason
+
+    async def _answer(
+        self,
+        spec: ModelSpec,
+        call: ModelCall,
+        escalated: Reason | None,
+        before: tuple[ModelReply, ...],
+    ) -> ModelAnswer:
+        service = self._own.find(spec.service) or self._registry.find(spec.service)
+        if service is None:
+            raise ModelUnavailable(f"{spec.name} has no service now")
+        wanted = asked_for(spec, call.body)
+        known = (service.name, spec.model)
+        if known in self._plain:
+            wanted = asked_for(spec, call.body, plain=True)
+        answer = await self._exchange(service, spec, call, wanted, escalated, before)
+        if answer.status in LEARNS and known not in self._plain:
+            plain = asked_for(spec, call.body, plain=True)
+            if plain != wanted:
+                async with answer:
+                    pass
+                answer = await self._exchange(service, spec, call, plain, escalated, before)
+                if answer.status < 400:
+                    self._plain[known] = None
+                    if len(self._plain) > MOST_PLAIN:
+                        self._plain.popitem(last=False)
+        return answer
+
+    async def _exchange(
+        self,
+        service: Service,
+        spec: ModelSpec,
+        call: ModelCall,
+        wanted: Mapping[str, Any],
+        escalated: Reason | None,
+        before: tuple[ModelReply, ...],
+    ) -> ModelAnswer:
+        sent = json.dumps(wanted, separators=(",", ":")).encode()
+        proxied = replace(
+            call.call,
+            raw_path=path_of(service.spec),
+            query=b"",
+            headers=self._headers(service.name, call),
+            framing=Framing(len(sent)),
+        )
+        body = RequestBody(_received(sent), empty=False, most_bytes=len(sent))
+        stack = AsyncExitStack()
+        try:
+            exchange = Exchange(service, self._upstreams, proxied, body)
+            answered = await stack.enter_async_context(exchange.answer())
+        except NoAnswer as missing:
+            logger.warning("%s: %s: %s", spec.name, service.name, missing.reason)
+            raise ModelUnavailable(
+                f"{spec.name}: {missing.reason}", missing.retry_after_s
+            ) from None
+        if answered.status in (401, 403) and service.name in self._keys:
+            await stack.aclose()
+            logger.error("%s: %s refuses the key of the gateway", spec.name, service.name)
+            raise ModelUnavailable(f"{spec.name}: its server refuses the gateway")
+        types = [value.lower() for name, value in answered.head if name == b"content-type"]
+        head = [(name, value) for name, value in answered.head if name == b"content-type"]
+        head += [(name, value) for name, value in answered.head if name == b"retry-after"]
+        answer = ModelAnswer(spec.name, escalated, answered.status, head, before)
+        answer._stack, answer._answered = stack, answered
+        coded = any(
+            name == b"content-encoding" and value.lower() != b"identity"
+            for name, value in answered.head
+        )
+        if coded:
+            await stack.aclose()
+            raise ModelUnavailable(f"{spec.name}: its server answers in a coding")
+        if answered.status < 400:
+            options = call.body.get("stream_options") or {}
+            answer._reader = ReplyReader(
+                streamed=any(kind.startswith(EVENTS) for kind in types),
+                judged=bool(spec.escalate_to),
+                wishes=ReplyWishes(
+                    usage=bool(options.get("include_usage")),
+                    logprobs=bool(call.body.get("logprobs")) or not spec.escalate_to,
+                ),
+                prompt_tokens=prompt_tokens(call.body),
+            )
+        return answer
+
+    def _headers(self, service: str, call: ModelCall) -> Headers:
+        """None of the client's but its key for doing it once: the others are for the gateway."""
+        found: Headers = [
+            (b"content-type", b"application/json"),
+            (b"accept", EVENTS if call.streamed else b"application/json"),
+            (b"accept-encoding", b"identity"),
+        ]
+        if (key := self._keys.get(service)) is not None:
+            found.append((b"authorization", key.encode()))
+        return found + [line for line in call.call.headers if line[0] == b"idempotency-key"]
+
+
+def asked_for(spec: ModelSpec, body: Mapping[str, Any], *, plain: bool = False) -> dict[str, Any]:
+    """What a service is asked for: usage of a stream, and probabilities where a reply is judged.
+
+    `plain` leaves both out, for servers that refuse them.
+    """
+    wanted = {**body, "model": spec.model}
+    if plain:
+        return wanted
+    if body.get("stream"):
+        wanted["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+    if spec.escalate_to and spec.confidence > 0:
+        wanted["logprobs"] = True
+    return wanted
+
+
+def path_of(spec: ServiceSpec) -> bytes:
+    """Where a service takes chats: below its `base_path`, or `/v1` where it has none."""
+    return PREFIX + (spec.base_path or "/v1").encode() + b"/chat/completions"
+
+
+async def _held(answer: ModelAnswer) -> tuple[bytes, bool]:
+    """What an answer says, and whether that is all of it."""
+    held = bytearray()
+    reader = answer._reader
+    if reader is None or answer._answered is None:
+        return b"", False
+    got = 0
+    pieces = answer._answered.pieces()
+    async with aclosing(pieces):  # type: ignore[type-var]
+        async for piece in pieces:
+            got += len(piece)
+            if got > MOST_HELD_BYTES:
+                return bytes(held), False
+            held += reader.feed(piece)
+    held += reader.finish()
+    return bytes(held), True
+
+
+def _received(body: bytes) -> Any:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive

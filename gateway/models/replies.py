@@ -1,0 +1,170 @@
+"""Reads chat completions, whole or as events, as they go through to a client. Pure.
+
+A reply is asked for with more than its client wants: its usage, and the probabilities of its
+tokens. What the client has not asked for is taken out again.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.models.routing import ReplyFacts, confidence_of
+from gateway.models.usage import CallUsage, estimated_tokens, told_usage
+from stages._sse import EventStream
+from stages.llm._chunks import choice_of, failure_in, text_of
+from stages.llm._refusal import RefusalFilter
+
+DONE: Final = "[DONE]"
+
+MOST_READ_BYTES: Final = 4_000_000
+"""The usage of a longer reply is not looked for: it is an estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyWishes:
+    """What a client has asked for of what every reply is asked for."""
+
+    usage: bool = True
+    logprobs: bool = True
+
+
+class ReplyReader:
+    """One reply, piece by piece: `feed` returns what of it the client gets.
+
+    One that is `judged` is kept as text, too, and comes with `finish` if it is whole; who feeds it
+    sets its bound. Raises `stages._sse.MalformedStream` for an event that is too long.
+    """
+
+    def __init__(
+        self, *, streamed: bool, judged: bool, wishes: ReplyWishes, prompt_tokens: int
+    ) -> None:
+        self._events = EventStream() if streamed else None
+        self._judged = judged
+        self._wishes = wishes
+        self._prompt_tokens = prompt_tokens
+        self._whole = bytearray()
+        self._bytes = 0
+        self._usage: CallUsage | None = None
+        self._characters = 0
+        self._text: list[str] = []
+        self._logprobs: list[float] = []
+        self._refused = self._failed = self._called = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """Take a piece of the answer's body."""
+        if self._events is not None:
+            return b"".join(map(self._event, self._events.feed(piece)))
+        self._bytes += len(piece)
+        if self._judged or self._bytes <= MOST_READ_BYTES:
+            self._whole += piece
+        return b"" if self._judged else piece
+
+    def finish(self) -> bytes:
+        """The body is at its end."""
+        if self._events is not None:
+            return b"".join(map(self._event, self._events.finish()))
+        body = bytes(self._whole)
+        self._whole.clear()
+        completion = _object(body)
+        if completion is None:
+            self._failed = True
+            self._characters += self._bytes
+        else:
+            self._take(completion)
+            if not self._wishes.logprobs and _without_logprobs(completion):
+                body = json.dumps(completion, separators=(",", ":")).encode()
+        return body if self._judged else b""
+
+    @property
+    def usage(self) -> CallUsage:
+        """What it has taken so far; an estimate where the server has not told it yet."""
+        if self._usage is not None:
+            return self._usage
+        return CallUsage(self._prompt_tokens, estimated_tokens(self._characters), estimated=True)
+
+    @property
+    def facts(self) -> ReplyFacts:
+        """What it tells, once it is finished."""
+        text = "".join(self._text)
+        return ReplyFacts(
+            empty=not text.strip() and not self._called,
+            failed=self._failed,
+            refused=self._refused or (not self._called and is_refusal(text)),
+            confidence=confidence_of(self._logprobs),
+        )
+
+    def _event(self, data: str) -> bytes:
+        chunk = None if data.strip() == DONE else _object(data.encode())
+        if chunk is not None:
+            self._take(chunk)
+            if not self._wishes.usage and not chunk.get("choices") and "usage" in chunk:
+                return b""
+            if not self._wishes.logprobs and _without_logprobs(chunk):
+                data = json.dumps(chunk, separators=(",", ":"))
+        return b"".join(b"data: %b\n" % line.encode() for line in data.split("\n")) + b"\n"
+
+    def _take(self, completion: dict[str, Any]) -> None:
+        self._usage = told_usage(completion.get("usage")) or self._usage
+        if completion.get("error") or failure_in(completion):
+            self._failed = True
+        try:
+            self._read(completion)
+        except (ArithmeticError, AttributeError, TypeError, ValueError):
+            self._failed = True
+
+    def _read(self, completion: dict[str, Any]) -> None:
+        first = choice_of(completion)
+        if self._judged:
+            self._text.append(first.text)
+        self._called = self._called or bool(first.calls)
+        self._refused = self._refused or bool(first.refusal) or first.ending == "filtered"
+        self._failed = self._failed or first.ending == "failed"
+        choices = completion.get("choices") or ()
+        for choice in choices:
+            delta = choice.get("delta") or choice.get("message") or {}
+            self._characters += len(text_of(delta.get("content")))
+            self._characters += len(delta.get("reasoning_content") or "")
+            calls = delta.get("tool_calls")
+            self._characters += len(json.dumps(calls)) if calls else 0
+        if choices and self._judged:
+            self._logprobs += _logprobs(min(choices, key=_index).get("logprobs"))
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a text is a model's refusal as a whole."""
+    filtered = RefusalFilter()
+    return not filtered.push(text) and filtered.finish()[1]
+
+
+def _index(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def _logprobs(value: Any) -> Iterable[float]:
+    entries = value.get("content") if isinstance(value, dict) else None
+    for entry in entries or ():
+        logprob = entry.get("logprob")
+        if isinstance(logprob, int | float) and math.isfinite(logprob):
+            yield float(logprob)
+
+
+def _without_logprobs(completion: dict[str, Any]) -> bool:
+    """Take the probabilities out; whether there were any."""
+    choices = completion.get("choices")
+    found = False
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and choice.get("logprobs") is not None:
+            choice["logprobs"] = None
+            found = True
+    return found
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

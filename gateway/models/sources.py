@@ -1,0 +1,62 @@
+"""Which models there are by the settings: those of the file of services, or the chat server's."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
+
+from gateway.providers.build import options
+from gateway.services.definition import Endpoint, Scheme, ServiceSpec
+from gateway.services.model_specs import Models, ModelSpec
+from gateway.settings import Settings, SettingsError
+
+CHAT_SERVER = "the chat server"
+"""The service of `PARLEY_LLM_URL`: no service of a file can have this name."""
+
+LONGEST_S = 120.0
+"""How long it may take to the head of its answer: all of it, where it is no stream."""
+
+
+def models_of(specs: Mapping[str, ModelSpec], settings: Settings) -> Models:
+    """The models of the file, or where it has none, `PARLEY_LLM_MODEL`, if that is set."""
+    server = options(settings).llm_server
+    if server is None:
+        return Models(specs)
+    return Models(specs, ModelSpec(server.model, CHAT_SERVER, server.model))
+
+
+def chat_server(settings: Settings) -> dict[str, ServiceSpec]:
+    """The chat server of the settings as a service, by its name; nothing where there is none."""
+    server = options(settings).llm_server
+    if server is None:
+        return {}
+    url = urlsplit(server.url)
+    scheme: Scheme = "https" if url.scheme == "https" else "http"
+    port = url.port or {"http": 80, "https": 443}[scheme]
+    spec = ServiceSpec(
+        name=CHAT_SERVER,
+        instances=(Endpoint(url.hostname or "", port, scheme),),
+        health_endpoints=(),
+        base_path=url.path.rstrip("/"),
+        timeout_s=LONGEST_S,
+        slow_start_s=0.0,
+    )
+    return {CHAT_SERVER: spec}
+
+
+def keys_of(settings: Settings) -> dict[str, str]:
+    """What is sent to services as `Authorization`, by their names. Raises `SettingsError`."""
+    found: dict[str, str] = {}
+    server = options(settings).llm_server
+    if server is not None and server.key is not None:
+        found[CHAT_SERVER] = f"Bearer {server.key}"
+    elif server is not None and (url := urlsplit(server.url)).username is not None:
+        named = f"{unquote(url.username or '')}:{unquote(url.password or '')}"
+        found[CHAT_SERVER] = f"Basic {b64encode(named.encode()).decode()}"
+    if settings.model_keys is None:
+        return found
+    for pair in settings.model_keys.get_secret_value().split(","):
+        service, _, key = pair.partition("=")
+        if not service or not key:
+            raise SettingsError("PARLEY_MODEL_KEYS must be like service=key,service=key")
+        found[service] = f"Bearer {key}"
+    return found

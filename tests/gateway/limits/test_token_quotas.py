@@ -1,0 +1,157 @@
+"""Quotas of tokens: by day and month, one count in Redis, closed while there is none."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.limits.limiter import Down, LimitsUnavailable
+from gateway.limits.token_counting import MemoryTokens, RedisTokens
+from gateway.limits.token_limiter import TokenLimiter, TokenQuotaRules
+from gateway.limits.token_quotas import TokenQuota, TokenVerdict
+from gateway.store import StoreUnavailable
+from gateway.store.redis import RedisStore
+from pipeline.testing import run_virtual
+from tests.support.stores import RedisServer
+
+NOON = datetime(2026, 12, 31, 12, tzinfo=UTC).timestamp()
+DAY, MONTH = (
+    TokenQuota("tokens-day", "a", 100, "day"),
+    TokenQuota("tokens-month", "a", 150, "month"),
+)
+
+
+def test_a_day_and_a_month_end_at_midnight_of_utc() -> None:
+    assert (DAY.ends_at(NOON) - NOON, DAY.window_s(NOON)) == (12 * 3600, 86_400)
+    assert (MONTH.ends_at(NOON) - NOON, MONTH.window_s(NOON)) == (12 * 3600, 31 * 86_400)
+    february = datetime(2028, 2, 10, tzinfo=UTC).timestamp()
+    assert MONTH.window_s(february) == 29 * 86_400
+    assert MONTH.ends_at(february) == datetime(2028, 3, 1, tzinfo=UTC).timestamp()
+    assert DAY.key(NOON) == "quota:tokens-day:2026-12-31:a"
+    assert MONTH.key(NOON) == "quota:tokens-month:2026-12-01:a"
+
+
+def seen(verdicts: Sequence[TokenVerdict]) -> list[tuple[bool, int, float]]:
+    return [(one.allowed, one.remaining, one.wait_s) for one in verdicts]
+
+
+STORY = [
+    # Time, tokens at least, tokens in all, and what each quota says: allowed, remaining, wait.
+    (NOON, 10, 60, [(True, 90, 0.0), (True, 140, 0.0)]),
+    (NOON, 10, 50, [(True, 30, 0.0), (True, 80, 0.0)]),
+    (NOON, 10, 0, [(False, 0, 43_200.0), (True, 40, 0.0)]),
+    (NOON, 10, 0, [(False, 0, 43_200.0), (True, 40, 0.0)]),
+    (NOON + 86_400, 10, 10, [(True, 90, 0.0), (True, 140, 0.0)]),
+]
+
+
+def test_a_call_may_begin_while_less_than_its_quota_is_used() -> None:
+    async def main() -> None:
+        now = NOON
+        rules = TokenQuotaRules(day=100, month=150)
+        limiter = TokenLimiter(rules, MemoryTokens(), clock=lambda: now)
+        for now, least, in_all, expected in STORY:  # noqa: B007 (the clock reads it)
+            spending = await limiter.begin("a", "", least)
+            assert seen(spending.verdicts) == expected
+            if all(verdict.allowed for verdict in spending.verdicts):
+                await limiter.end(spending, in_all)
+
+    run_virtual(main())
+
+
+def test_a_session_has_a_quota_of_its_own_for_each_client() -> None:
+    async def main() -> None:
+        limiter = TokenLimiter(TokenQuotaRules(session=20), MemoryTokens(), clock=lambda: NOON)
+        await limiter.end(await limiter.begin("a", "s-1", 1), 20)
+        for client, session, allowed in (
+            *(("a", "s-1", [False]), ("a", "s-2", [True])),
+            *(("b", "s-1", [True]), ("a", "", [])),
+        ):
+            spending = await limiter.begin(client, session, 1)
+            assert [one.allowed for one in spending.verdicts] == allowed
+
+    run_virtual(main())
+
+
+def test_a_call_that_ends_in_another_day_counts_for_the_one_in_which_it_began() -> None:
+    async def main() -> None:
+        now = NOON
+        limiter = TokenLimiter(TokenQuotaRules(day=100), MemoryTokens(), clock=lambda: now)
+        spending = await limiter.begin("a", "", 10)
+        now += 86_400
+        await limiter.end(spending, 5)
+        (tomorrow,) = (await limiter.begin("a", "", 10)).verdicts
+        assert tomorrow.remaining == 90
+        now = NOON
+        (today,) = (await limiter.begin("a", "", 10)).verdicts
+        assert today.remaining == 85
+
+    run_virtual(main())
+
+
+def test_memory_has_a_bound() -> None:
+    async def main() -> None:
+        tokens = MemoryTokens(most_kept=10)
+        for number in range(30):
+            await tokens.add([TokenQuota("tokens-day", f"{number}", 5, "day")], 1, NOON)
+        assert len(tokens) == 10
+
+    run_virtual(main())
+
+
+def test_redis_decides_as_memory_does_and_processes_count_as_one(
+    redis_server: RedisServer,
+) -> None:
+    async def main() -> None:
+        stores = [RedisStore(redis_server.url) for _ in range(2)]
+        shared = [RedisTokens(store.evaluate, clock=lambda: NOON) for store in stores]
+        memory = MemoryTokens()
+        try:
+            for number, (tokens, more) in enumerate(((10, 50), (10, 45), (10, -200), (10, 0))):
+                process = shared[number % 2]
+                expected = await memory.begin([DAY, MONTH], tokens, NOON)
+                assert await process.begin([DAY, MONTH], tokens, NOON) == expected
+                if all(one.allowed for one in expected):
+                    await memory.add([DAY, MONTH], more, NOON)
+                    await process.add([DAY, MONTH], more, NOON)
+            keys = [f"{{parley}}:{quota.key(NOON)}".encode() for quota in (DAY, MONTH)]
+            assert sorted(redis_server.ask("KEYS", "*")) == sorted(keys)
+            left_ms = [redis_server.ask("PTTL", key.decode()) for key in keys]
+            assert all(12 * 3_599_000 < left <= 12 * 3_600_000 for left in left_ms), left_ms
+        finally:
+            for store in stores:
+                await store.aclose()
+
+    redis_server.ask("FLUSHALL")
+    asyncio.run(main())
+
+
+class Away:
+    """Redis, when it cannot be reached."""
+
+    async def begin(self, *_: object) -> tuple[TokenVerdict, ...]:
+        raise StoreUnavailable("Redis cannot be reached")
+
+    async def add(self, *_: object) -> None:
+        raise StoreUnavailable("Redis cannot be reached")
+
+
+@pytest.mark.parametrize("down", ["auto", "closed"])
+def test_no_call_begins_that_cannot_be_counted(down: Down) -> None:
+    async def main() -> None:
+        limiter = TokenLimiter(TokenQuotaRules(day=100, down=down), Away())
+        with pytest.raises(LimitsUnavailable):
+            await limiter.begin("a", "", 1)
+
+    run_virtual(main())
+
+
+def test_an_open_limiter_lets_calls_go_on_that_cannot_be_counted() -> None:
+    async def main() -> None:
+        limiter = TokenLimiter(TokenQuotaRules(day=100, down="open"), Away())
+        spending = await limiter.begin("a", "", 1)
+        assert spending.verdicts == ()
+        await limiter.end(spending, 50)
+
+    run_virtual(main())
