@@ -10,6 +10,7 @@ from benchmarks.endpointing import endpointing
 from benchmarks.offline import offline
 from benchmarks.overload import overload
 from benchmarks.progress import Progress, estimate
+from benchmarks.proxy import proxy
 from benchmarks.rest import rest
 from benchmarks.result import Result
 from benchmarks.silence import silence
@@ -125,6 +126,13 @@ BENCHMARKS = (
         "32 connections, the server on one core",
         40,
         lambda progress, _: rest(progress),
+    ),
+    Benchmark(
+        "proxy",
+        "requests to a service, beside a bare Starlette and httpx proxy",
+        150,
+        lambda progress, options: proxy(progress, quick=options.quick),
+        quick_s=40,
     ),
     Benchmark(
         "webrtc",

@@ -89,11 +89,20 @@ async def submit() -> Requests:
             yield "POST", f"{base}/submit-answer", {"text": ANSWER}, True
 
 
+async def proxied() -> Requests:
+    """`GET` of a little JSON from a service behind the server, again and again."""
+    while True:
+        yield "GET", "/stub/small", None, True
+
+
 RUNS: dict[str, Callable[[], Requests]] = {
     "health": health,
     "respond": respond,
     "submit-answer": submit,
 }
+
+FURTHER: dict[str, Callable[[], Requests]] = {"proxied": proxied}
+"""Those of other benchmarks."""
 
 
 # --- the client ------------------------------------------------------------------------------
@@ -105,6 +114,8 @@ class Seen:
 
     latencies_ms: list[float] = field(default_factory=list)
     faults: dict[str, int] = field(default_factory=dict)
+    asked: int = 0
+    """Requests that were answered, those of the warm-up included."""
     measuring: bool = False
 
     def fault(self, name: str) -> None:
@@ -142,6 +153,7 @@ async def one(host: str, port: int, requests: Requests, seen: Seen) -> None:
             began = time.perf_counter()
             answer = await connection.ask(method, path, body)
             took_ms = (time.perf_counter() - began) * 1000
+            seen.asked += 1
             if seen.measuring:
                 if answer.status >= 300:
                     seen.fault(f"{method} {path.rpartition('/')[2]}: HTTP {answer.status}")
@@ -164,7 +176,7 @@ async def measure(
     assert parts.port is not None
     seen = Seen()
     tasks = [
-        asyncio.create_task(one(parts.hostname, parts.port, RUNS[run](), seen))
+        asyncio.create_task(one(parts.hostname, parts.port, (RUNS | FURTHER)[run](), seen))
         for _ in range(connections)
     ]
     await asyncio.sleep(warm_up_s)
@@ -180,6 +192,7 @@ async def measure(
     return {
         "latency": None if summary is None else summary.as_dict(),
         "rate": len(seen.latencies_ms) / wall_s,
+        "asked": seen.asked,
         "faults": seen.faults,
         "client_cpu_share": used_s / wall_s,
     }
@@ -231,10 +244,14 @@ def rest(progress: Progress) -> Result:
     )
 
 
-def measured(url: str, run: str) -> dict[str, Any]:
+def measured(
+    url: str, run: str, *, seconds: float = SECONDS, connections: int = CONNECTIONS
+) -> dict[str, Any]:
+    """What the client reports, which is a process of its own. Raises `RunFailed`."""
     command = [sys.executable, "-m", "benchmarks.rest", "--url", url, "--run", run]
+    command += ["--seconds", f"{seconds}", "--connections", f"{connections}"]
     command += ["--core", str(cores()[1])]
-    limit_s = WARM_UP_S + SECONDS + PATIENCE_S
+    limit_s = WARM_UP_S + seconds + PATIENCE_S
     try:
         finished = subprocess.run(command, capture_output=True, timeout=limit_s, check=True)
         report: dict[str, Any] = json.loads(finished.stdout)
@@ -248,7 +265,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--url", required=True, help="of the gateway")
-    parser.add_argument("--run", choices=RUNS, required=True)
+    parser.add_argument("--run", choices=(*RUNS, *FURTHER), required=True)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--core", type=int, help="stay on this core")

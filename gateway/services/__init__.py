@@ -5,11 +5,10 @@
 themselves, and where they may be; `health`, `balancing`, `retries`, `instances` and `registry`
 decide about calls, `forwarding` about what passes of a request and its answer, `totals` counts:
 these are pure but for `sources`. `exchange` makes the attempts of one call, over the connections of
-`upstreams`, with the body of `request_body`; `websocket_calls` those of a WebSocket, which is a
-`service_connection`; `resolving`
-finds the addresses. `probing` asks instances how they are, `reloading` reads the file again,
-`registration` takes leases, `current` has the registry follow both. `failures` has words for
-failures.
+`upstreams` and `idle_connections`, with the body of `request_body`; `websocket_calls` those of a
+WebSocket, which is a `service_connection`; `resolving` finds the addresses. `probing` asks
+instances how they are, `reloading` reads the file again, `registration` takes leases, `current` has
+the registry follow both. `failures` has words for failures.
 """
 
 __all__: list[str] = []

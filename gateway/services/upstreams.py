@@ -14,7 +14,8 @@ import ssl
 from collections.abc import AsyncIterator, Set
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 import h11
 import httpcore
@@ -24,6 +25,7 @@ from anyio.streams.tls import TLSStream
 from gateway.services.definition import Endpoint, ServiceSpec
 from gateway.services.failures import duration_text, failure_text
 from gateway.services.forwarding import Headers
+from gateway.services.idle_connections import IdleConnections
 from gateway.services.request_body import RequestBody
 from gateway.services.resolving import ResolvedNetwork, Resolver
 from gateway.services.retries import AttemptFailed, Phase
@@ -79,19 +81,23 @@ class Upstreams:
         if found is None:
             # Nothing from the environment: only the configured hosts are connected to.
             transport = httpx.AsyncHTTPTransport(verify=False, trust_env=False)
-            # httpx hands no network on.
-            transport._pool = httpcore.AsyncConnectionPool(
-                ssl_context=self.tls(endpoint),
-                max_connections=None,  # calls have a bound: `ServiceSpec.max_connections`
-                # httpcore compares this with all connections, those with a call included.
-                max_keepalive_connections=None,
-                keepalive_expiry=KEPT_S,
-                network_backend=ResolvedNetwork(self.resolver),
-                socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)],
-            )
+            # httpx hands no network on, and its pool costs more than all the rest of a call.
+            own = IdleConnections(partial(self._connection, endpoint))
+            transport._pool = cast("httpcore.AsyncConnectionPool", own)
             found = Pool(httpx.URL(endpoint.url), transport)
             self._pools[endpoint.url] = found
         return found
+
+    def _connection(
+        self, endpoint: Endpoint, origin: httpcore.Origin
+    ) -> httpcore.AsyncHTTPConnection:
+        return httpcore.AsyncHTTPConnection(
+            origin,
+            ssl_context=self.tls(endpoint),
+            keepalive_expiry=KEPT_S,
+            network_backend=ResolvedNetwork(self.resolver),
+            socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)],
+        )
 
     async def retain(self, urls: Set[str]) -> None:
         """Close the connections to other instances than these, when their calls are over."""
