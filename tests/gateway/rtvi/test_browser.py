@@ -33,9 +33,13 @@ pytestmark = [
 GESTURE = "--autoplay-policy=no-user-gesture-required"
 TRANSPORTS = ["websocket", "webrtc"]
 
-PLAYED_ON_MS = {"websocket": 250, "webrtc": 400}
-"""After a reply was held: 100 ms that were sent in advance, or what the browser's own jitter buffer
-holds; and how late the page may be told, as it plays, on a machine that does much else."""
+PLAYED_ON_MS = 1_500
+"""After a reply was cut: how far a browser's playing may lie behind, on a machine that does much
+else. The greeting would last longer than that."""
+
+MS_PER_WORD = 500
+GREETING_MS = 27 * MS_PER_WORD
+"""The greeting and the first question for a data analyst, of 27 words, if nobody cuts them."""
 
 AUDIBLE = 0.01
 """Below it the decoder's silence lies."""
@@ -92,7 +96,7 @@ def at(events: list[dict[str, Any]], kind: str, since: float = 0.0) -> float:
 @pytest.mark.parametrize("kind", TRANSPORTS)
 def test_two_turns_are_spoken_and_one_typed(kind: str, tmp_path: Path) -> None:
     doorway = Doorway(tmp_path)
-    doorway.synthesizer = FakeSynthesizer(ms_per_word=300)  # the greeting lasts until it is cut off
+    doorway.synthesizer = FakeSynthesizer(ms_per_word=MS_PER_WORD)
 
     async def story() -> None:
         with visit(tmp_path, origin, doorway.url, kind) as visited:
@@ -104,7 +108,7 @@ def test_two_turns_are_spoken_and_one_typed(kind: str, tmp_path: Path) -> None:
 
 
 def converse(visited: Visit) -> None:
-    page, after_ms = visited.page, PLAYED_ON_MS[visited.kind]
+    page = visited.page
     assert visited.start({"role": "Data Analyst"})["version"] == "2.1.0"
     session = page.until("ofType('server-message')[0]?.data.d")
     assert session["interview"]["role"] == "Data Analyst"
@@ -115,10 +119,10 @@ def converse(visited: Visit) -> None:
     cut = at(events, "user-started-speaking")
     # It may have been held before, and have gone on: what counts is the last time that it spoke.
     spoke = max(e["at"] for e in events if e["type"] == "bot-started-speaking" and e["at"] <= cut)
-    held = at(events, "bot-stopped-speaking", spoke)
-    again = at(events, "bot-started-speaking", cut)
-    assert visited.loudest(at(events, "bot-started-speaking"), held) > 0.05
-    assert visited.loudest(held + after_ms, again) < AUDIBLE
+    greeting = at(events, "bot-started-speaking")
+    assert cut + PLAYED_ON_MS < greeting + GREETING_MS
+    assert visited.loudest(greeting, at(events, "bot-stopped-speaking", spoke)) > 0.05
+    assert visited.loudest(cut + PLAYED_ON_MS, at(events, "bot-started-speaking", cut)) < AUDIBLE
     # The second turn.
     visited.until("user-transcription", 2, "data.final", 60)
     assert at(events, "metrics")
@@ -133,7 +137,6 @@ def converse(visited: Visit) -> None:
     began = [e["at"] for e in events if e["type"] == "bot-started-speaking"]
     stopped = at(events, "bot-stopped-speaking", began[spoke])
     assert stopped <= began[spoke + 1]
-    assert visited.loudest(stopped + after_ms, began[spoke + 1]) < AUDIBLE
     # What RTVI does not have here is refused, and the session lives.
     assert page.look("ask('dance')") == "refused: data.t: known are interrupt and commit"
     assert page.look("ask('interrupt')") is None
