@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway import runtime as module
+from gateway.faces import studio as module
 from gateway.runtime import Runtime
 from gateway.settings import Settings, SettingsError
 from pipeline.breaker import Breaker
