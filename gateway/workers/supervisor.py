@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from gateway.workers.board import LoadBoard
 from gateway.workers.bus import LONGEST_LINE, BusLine, lines
+from gateway.workers.hearing import Hearing
 from gateway.workers.kept_pages import end_page
 from gateway.workers.restarts import Restarts
 
@@ -60,9 +61,8 @@ class _Process:
     child: asyncio.subprocess.Process
     line: BusLine
     restarts: Restarts
-    started_at: float
+    hearing: Hearing
     owner: str = ""
-    heard_at: float = 0.0
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
@@ -220,7 +220,8 @@ class Supervisor:
         reader, writer = await asyncio.open_connection(sock=near, limit=LONGEST_LINE)
         order = pickle.dumps(self._order(index))
         writer.write(len(order).to_bytes(4, "big") + order)
-        process = _Process(index, child, BusLine(writer), restarts, now, heard_at=now)
+        hearing = Hearing(now, look_every_s=LOOK_EVERY_S)
+        process = _Process(index, child, BusLine(writer), restarts, hearing)
         process.tasks.append(asyncio.create_task(self._listen(process, reader)))
         self._running[index] = process
         if self._ending.is_set():  # the signal came while it began
@@ -231,7 +232,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
 
         def hear(kind: str, rest: bytes) -> None:
-            process.heard_at = loop.time()
+            process.hearing.heard(loop.time())
             if kind == "ready":
                 self._ready(process, rest.decode())
             elif kind == "tell":
@@ -286,14 +287,14 @@ class Supervisor:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             for process in self._running.values():
-                silent_s = loop.time() - process.heard_at
+                silent_s = process.hearing.silent_s(loop.time())
                 if silent_s > (SILENT_S if process.owner else START_S):
                     logger.error(
                         "process %d of this gateway was silent for %d s: it is killed",
                         process.index,
                         silent_s,
                     )
-                    process.heard_at = loop.time()
+                    process.hearing.heard(loop.time())
                     process.send(WHERE)
                     loop.call_later(WHERE_S, process.send, signal.SIGKILL)
 
