@@ -21,8 +21,8 @@ RATE_HZ = 24_000
 KNOWN_S = 4.5
 """Of the opening, which is always the same."""
 
-HEARD = 7_200
-"""Samples at a time: 300 ms."""
+HEARD_S = 0.3
+"""Of what sounds, at a time."""
 
 CLEAR_ENOUGH = 0.6
 """Correlation from which a place is certain; the synthesizer's noise is another one each time."""
@@ -31,16 +31,17 @@ QUIET = 1e-5
 """A beep has a thousand times that, of energy as of loudness."""
 
 TAP = """
-globalThis.tap = new AnalyserNode(parley.speaker.context, { fftSize: 8192 });
-parley.speaker.node.connect(tap);
+globalThis.heard = parley.speaker.remote ? parley.speaker.spare ?? parley.speaker : parley.speaker;
+globalThis.tap = new AnalyserNode(heard.context, { fftSize: 16384 });
+heard.node.connect(tap);
 """
 LISTEN = """(() => {
-  const samples = new Float32Array(8192);
+  const samples = new Float32Array(16384);
   tap.getFloatTimeDomainData(samples);
   const cursor = parley.speaker.cursor();
-  const bytes = new Uint8Array(samples.slice(-HEARD).buffer);
-  const { outputLatency } = parley.speaker.context;
-  return [cursor?.ms, outputLatency * 1000, btoa(String.fromCharCode(...bytes))];
+  const { outputLatency, sampleRate } = heard.context;
+  const bytes = new Uint8Array(samples.slice(-HEARD_S * sampleRate).buffer);
+  return [cursor?.ms, outputLatency * 1000, sampleRate, btoa(String.fromCharCode(...bytes))];
 })()"""
 
 
@@ -84,10 +85,12 @@ def test_the_cursor_is_where_the_sound_is(
         page.look(TAP)
         for _ in range(14):
             time.sleep(0.2)
-            listened.append(page.look(LISTEN.replace("HEARD", str(HEARD))))
+            listened.append(page.look(LISTEN.replace("HEARD_S", str(HEARD_S))))
     off = []
-    for cursor, latency, data in listened:
-        heard = np.frombuffer(base64.b64decode(data), "<f4").astype(float)
+    for cursor, latency, rate_hz, data in listened:
+        samples = np.frombuffer(base64.b64decode(data), "<f4").astype(float)
+        known_at = np.arange(0, len(samples) - 1, rate_hz / RATE_HZ)
+        heard = np.interp(known_at, np.arange(len(samples)), samples)
         found = place(opening, heard) if cursor and cursor < KNOWN_S * 1000 - 100 else None
         if found is not None:
             off.append(cursor + latency - found)

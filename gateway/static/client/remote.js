@@ -19,7 +19,7 @@ export class RemoteVoice {
     this.receiver = receiver;
     this.context = context;
     const stream = new MediaStream([track]);
-    this.source = context.createMediaStreamSource(stream); // Firefox raises here
+    this.source = context.createMediaStreamSource(stream);
     // Chromium decodes a remote track for WebAudio only while a media element plays it, too.
     this.element = Object.assign(new Audio(), { muted: true, srcObject: stream });
     // Aborted: another track has taken its place.

@@ -7,6 +7,9 @@ export const RATE_HZ = 24000;
 const DRAIN_MS = 1000;
 const MOST_EARLY = 16;
 
+// Firefox hands a remote track to a context of another rate some 70 ms late, which nothing tells.
+const OTHER_RATES = !navigator.userAgent.includes("Firefox/");
+
 /** Whether a page may sound without another click, as far as the browser says. */
 export function audible() {
   if (navigator.getAutoplayPolicy?.("audiocontext") === "allowed") return true;
@@ -38,7 +41,7 @@ export class Speaker {
     this.rate = context.sampleRate;
     this.node = node;
     this.remote = null;
-    this.spare = null; // where a remote voice is heard that `context` does not take
+    this.spare = null; // where a remote voice is heard that `context` would play late: {context, node, level}
     this.early = []; // `reply.audio` that came before the voice
     this.track = null; // the remote voice that is wanted
     this.runs = 0;
@@ -67,25 +70,30 @@ export class Speaker {
     if (track === null) return;
     const { RemoteVoice } = await import("./remote.js"); // what a WebSocket never needs
     if (this.track !== track) return; // it is over
-    try {
-      this.remote = new RemoteVoice(track, receiver, this.context, this.node);
-    } catch {
-      // Firefox takes a track at its own rate only.
-      if (this.spare === null) {
-        const context = new AudioContext({ latencyHint: "interactive" });
-        const node = await output(context).catch(() => null);
-        if (node === null || this.track !== track) return context.close(); // it is over
-        this.spare = { context, node };
-        this.watch(context);
-        this.use(this.sink);
-        node.port.onmessage = ({ data }) => {
-          this.loudest = Math.max(this.loudest, data.level); // no piece is played here
-          this.sounded(data, context);
-        };
-      }
-      this.remote = new RemoteVoice(track, receiver, this.spare.context, this.spare.node);
-    }
+    const heard = (OTHER_RATES ? null : await this.#other()) ?? this;
+    if (this.track !== track) return; // it is over
+    this.remote = new RemoteVoice(track, receiver, heard.context, heard.node);
     for (const message of this.early) this.remote.anchor(message);
+  }
+
+  /** A context of the machine's own rate, with its output; null where it cannot be had. */
+  async #other() {
+    if (this.spare !== null) return this.spare;
+    const context = new AudioContext({ latencyHint: "interactive" });
+    const node = await output(context).catch(() => null);
+    if (node === null || this.track === null || this.spare !== null) {
+      await context.close();
+      return this.spare;
+    }
+    this.spare = { context, node, level: 0 };
+    this.watch(context);
+    this.use(this.sink);
+    node.port.onmessage = ({ data }) => {
+      this.spare.level = data.level;
+      this.loudest = Math.max(this.loudest, data.level); // no piece is played here
+      this.sounded(data, context);
+    };
+    return this.spare;
   }
 
   /** `reply.audio`: where in the remote voice a stretch of a reply begins. */
@@ -178,7 +186,7 @@ export class Speaker {
   }
 
   get level() {
-    return this.heard?.level ?? 0;
+    return Math.max(this.heard?.level ?? 0, this.spare?.level ?? 0);
   }
 
   /** Resolves once everything buffered has been heard, a second later at the latest. */
