@@ -5,7 +5,6 @@
     OpenAiLive                    one connection's messages, both ways
 """
 
-import json
 from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +24,7 @@ from gateway.protocols.dialect import (
     SessionReady,
     Start,
 )
+from gateway.protocols.json_text import json_text
 from gateway.protocols.openai_live import events
 from gateway.protocols.openai_live.errors import (
     ALREADY_STARTED,
@@ -56,8 +56,6 @@ from pipeline.frames import (
 NewId = Callable[[str], str]
 """Makes an id that begins with the given word and "_"."""
 
-_JSON = json.JSONEncoder(separators=(",", ":"))
-"""`json.dumps` with options makes an encoder for every message."""
 
 _DELTA = '{"type":"session.output_audio.delta","delta":"'
 
@@ -256,7 +254,7 @@ class OpenAiLive:
         return {"type": kind, **named, **fields}
 
     def _message(self, event: Event) -> str:
-        return _JSON.encode({"event_id": self._new_id("event"), **event})
+        return json_text({"event_id": self._new_id("event"), **event})
 
 
 def _fault(fault: Fault) -> Sequence[Event]:

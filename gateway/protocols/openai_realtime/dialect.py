@@ -5,7 +5,6 @@
     OpenAiRealtime                one connection's messages, both ways
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from gateway.protocols.dialect import (
     SessionReady,
     Start,
 )
+from gateway.protocols.json_text import json_text
 from gateway.protocols.openai_realtime import events
 from gateway.protocols.openai_realtime.errors import (
     ALREADY_RESPONDING,
@@ -69,10 +69,6 @@ REFUSED_RESPONSES = {
     "too_many_turns": TOO_MANY_TURNS,
 }
 """The engine's reason to refuse a `response.create` → the error that the client gets."""
-
-
-_JSON = json.JSONEncoder(separators=(",", ":"))
-"""`json.dumps` with options makes an encoder for every message."""
 
 
 class OpenAiRealtime:
@@ -303,7 +299,7 @@ class OpenAiRealtime:
         if event["type"] == AUDIO_DELTA:
             return self._audio_delta(event)
         numbered = {"type": event["type"], "event_id": self._new_id("event"), **event}
-        return _JSON.encode(numbered)
+        return json_text(numbered)
 
     def _audio_delta(self, event: Event) -> str:
         """The message for a piece of audio, most of which is that of the piece before."""
@@ -311,7 +307,7 @@ class OpenAiRealtime:
         if place != self._delta_of:
             self._delta_of = place
             fields = {name: event[name] for name in event if name not in ("type", "delta")}
-            self._delta_head = f'{_JSON.encode(fields)[1:-1]},"delta":"'
+            self._delta_head = f'{json_text(fields)[1:-1]},"delta":"'
         own = self._new_id("event")  # neither it nor base64 has anything to escape
         return f'{{"type":"{AUDIO_DELTA}","event_id":"{own}",{self._delta_head}{event["delta"]}"}}'
 

@@ -1,6 +1,5 @@
 """`Rtvi`: one client's RTVI messages, both ways. Pure."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from gateway.protocols.dialect import (
     SessionReady,
     TypedText,
 )
+from gateway.protocols.json_text import json_text
 from gateway.protocols.request import SessionRequest
 from gateway.protocols.rtvi.events import BotEvents, Event, server_message
 from gateway.protocols.rtvi.messages import (
@@ -33,9 +33,6 @@ from gateway.protocols.rtvi.messages import (
 from pipeline.frames import ReplyAudio
 
 ABOUT = {"library": "parley"}
-
-_JSON = json.JSONEncoder(separators=(",", ":"))
-"""`json.dumps` with options makes an encoder for every message."""
 
 
 class Rtvi:
@@ -185,4 +182,4 @@ class Rtvi:
             message["id"] = name
         if data is not None:
             message["data"] = data
-        return _JSON.encode(message)
+        return json_text(message)
