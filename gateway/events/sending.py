@@ -1,17 +1,18 @@
 """One delivery of one event to one webhook: a signed POST.
 
-Only what answers 2xx has taken it. Redirections are not followed, and an address that is in none of
-the allowed networks is not connected to, whatever name leads to it and whenever it does.
+Only what answers 2xx has taken it, whatever comes of the rest of its answer. Redirections are not
+followed, and an address that is in none of the allowed networks is not connected to, whatever name
+leads to it and whenever it does.
 """
 
 import asyncio
 import json
-import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from email.utils import parsedate_to_datetime
+from typing import Final
 
 import httpcore
 import httpx
@@ -24,14 +25,16 @@ from gateway.services.networks import AllowedNetworks
 from gateway.services.resolving import ResolvedNetwork, Resolver
 
 LIMIT_S: Final = 10.0
-"""From the look-up of the name to the end of the answer."""
+"""From the look-up of the name to the head of the answer."""
 
 MOST_ANSWER_BYTES: Final = 16 * 1024
-"""What is read of an answer, so that the connection can be used again."""
+REST_S: Final = 1.0
+"""What is read of an answer, and for how long, so that the connection can be used again."""
 
 LONGEST_REASON: Final = 200
 KEPT_OPEN_S: Final = 15.0
-CONNECTIONS: Final = 40
+CONNECTIONS: Final = 200
+"""All deliveries that may be under way (8 of 20 webhooks), and replays: none waits for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +70,18 @@ class WebhookPost:
         )
 
     async def __call__(self, webhook: Webhook, event: OutboxEvent) -> DeliveryOutcome:
-        body = json.dumps(event.shown(), separators=(",", ":")).encode()
-        headers = {
-            "content-type": "application/json",
-            "user-agent": "parley-webhooks",
-            **signed_headers(webhook.secrets, event.id, int(time.time()), body),
-        }
-        request = httpx.Request("POST", webhook.url, headers=headers, content=body)
         try:
             async with asyncio.timeout(self._limit_s):
-                answer = await self._transport.handle_async_request(request)
-                try:
-                    await _read_some(answer)
-                finally:
-                    await answer.aclose()
+                answer = await self._transport.handle_async_request(_request(webhook, event))
         except TimeoutError:
             return DeliveryOutcome(f"no answer within {duration_text(self._limit_s)}")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        except Exception as error:  # whatever it is, other events go on
             return DeliveryOutcome(failure_text(error)[:LONGEST_REASON])
+        await _read_some(answer)
         if answer.is_success:
             return DeliveryOutcome()
-        return DeliveryOutcome(
-            f"HTTP {answer.status_code}", _seconds(answer.headers.get("retry-after", ""))
-        )
+        wait_s = _seconds(answer.headers.get("retry-after", ""), time.time())
+        return DeliveryOutcome(f"HTTP {answer.status_code}", wait_s)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -102,41 +94,47 @@ class _AllowedNetwork(ResolvedNetwork):
 
     def __init__(self, resolver: Resolver, networks: AllowedNetworks) -> None:
         super().__init__(resolver)
-        self._names = resolver
         self._networks = networks
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            addresses = await self._names.addresses(host)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(str(error)) from error
-        checked = (self._networks.allowed(address) for address in addresses)
+    async def addresses(self, host: str) -> Sequence[str]:
+        checked = map(self._networks.allowed, await super().addresses(host))
         allowed = [address for address in checked if address is not None]
         if not allowed:
             raise httpcore.ConnectError("its address is in none of the allowed networks")
-        # The first alone: the others are tried by the next attempts, as far as names rotate.
-        return await super().connect_tcp(
-            allowed[0], port, timeout, local_address, socket_options or _NO_DELAY
-        )
+        return allowed
 
 
-_NO_DELAY: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+def _request(webhook: Webhook, event: OutboxEvent) -> httpx.Request:
+    body = json.dumps(event.shown(), separators=(",", ":")).encode()
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "parley-webhooks",
+        **signed_headers(webhook.secrets, event.id, int(time.time()), body),
+    }
+    return httpx.Request("POST", webhook.url, headers=headers, content=body)
 
 
 async def _read_some(answer: httpx.Response) -> None:
+    """Read the rest of an answer, within bounds; a connection that still has some is closed."""
     read = 0
-    async for piece in answer.aiter_raw():
-        read += len(piece)
-        if read > MOST_ANSWER_BYTES:
-            return
+    try:
+        async with asyncio.timeout(REST_S):
+            try:
+                async for piece in answer.aiter_raw():
+                    read += len(piece)
+                    if read > MOST_ANSWER_BYTES:
+                        return
+            finally:
+                await answer.aclose()
+    except (TimeoutError, httpx.HTTPError, OSError):
+        return  # its head is all that counts
 
 
-def _seconds(text: str) -> float:
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0.0
+def _seconds(text: str, now: float) -> float:
+    """The wait that a `Retry-After` asks for, in seconds or as a date; 0 for anything else."""
+    if text.isascii() and text.isdigit() and len(text) < 7:
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return 0.0

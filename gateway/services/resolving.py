@@ -94,8 +94,8 @@ class ResolvedNetwork(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         try:
-            addresses = await self._resolver.addresses(host)
-        except OSError as error:
+            addresses = await self.addresses(host)
+        except (OSError, UnicodeError) as error:  # the latter of a name that cannot be one
             raise httpcore.ConnectError(str(error)) from error
         for address in addresses[:-1]:
             try:
@@ -107,6 +107,10 @@ class ResolvedNetwork(httpcore.AsyncNetworkBackend):
         return await self._network.connect_tcp(
             addresses[-1], port, timeout, local_address, socket_options
         )
+
+    async def addresses(self, host: str) -> Sequence[str]:
+        """Where a host is connected to, at least one. Raises `OSError` and what httpcore raises."""
+        return await self._resolver.addresses(host)
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)
