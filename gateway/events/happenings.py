@@ -1,10 +1,12 @@
 """Events of the gateway itself: breakers that open, and steps down the ladder.
 
 They happen in memory, in plain calls that must not wait. So they are noted, and stored within a
-second; one that happens in the last second of a process that is killed is lost.
+second, or when the process ends; one that happens in the last second of a process that is killed is
+lost.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -14,12 +16,15 @@ from typing import Final
 
 from gateway.events.event import EventDraft
 from gateway.events.outbox import gateway_event
-from gateway.store import Put, Store, StoreError
+from gateway.store import Conflict, Put, Store, StoreError
 from pipeline.ladder import LadderStep
 
 logger = logging.getLogger("parley.events")
 
 EVERY_S: Final = 1.0
+LAST_S: Final = 2.0
+"""How long the end of the process waits for the store."""
+
 MOST_NOTED: Final = 256
 """What waits while the store does not work; then the oldest are dropped."""
 
@@ -55,17 +60,26 @@ class GatewayHappenings:
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_S):
+                    await self._store_news()
 
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(EVERY_S)
-            try:
-                self._look()
-                await self._keep()
-            except StoreError as error:
-                logger.info("events of the gateway are not stored yet: %s", error)
-            except Exception:  # a breaker of a third party's may do anything
-                logger.exception("events of the gateway are not stored yet")
+            await self._store_news()
+
+    async def _store_news(self) -> None:
+        try:
+            self._look()
+        except Exception:  # a breaker of a third party's may do anything
+            logger.exception("not every breaker can be seen")
+        try:
+            await self._keep()
+        except StoreError as error:
+            logger.info("events of the gateway are not stored yet: %s", error)
+        except Exception:  # whatever it is: the next round may do better
+            logger.exception("events of the gateway are not stored yet")
 
     def _look(self) -> None:
         is_open = {name for name, is_open in self._breakers() if is_open}
@@ -77,7 +91,8 @@ class GatewayHappenings:
         """Store what was noted, the oldest first. Raises `StoreError`."""
         while self._noted:
             first = self._noted[0]
-            await self._store.commit(first)
+            with contextlib.suppress(Conflict):  # it was stored although that seemed to fail
+                await self._store.commit(first)
             if self._noted and self._noted[0] is first:
                 self._noted.popleft()
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from gateway.events.event import EVENT_KIND, events_of
-from gateway.events.happenings import MOST_NOTED, GatewayHappenings
+from gateway.events.happenings import LAST_S, MOST_NOTED, GatewayHappenings
 from gateway.store import StoreUnavailable, Write
 from pipeline.ladder import LadderStep
 from pipeline.testing import run_virtual
@@ -80,5 +80,53 @@ def test_what_happens_while_the_store_is_away_is_stored_later_within_a_bound() -
             await asyncio.sleep(5)
         reasons = [data["reason"] for _, data in await told(store)]
         assert reasons == [f"{number}" for number in range(9, MOST_NOTED + 9)]
+
+    run_virtual(main())
+
+
+def test_what_was_stored_although_that_seemed_to_fail_holds_up_nothing() -> None:
+    class Unsure(MemoryStore):
+        fails = 1
+
+        async def commit(self, *writes: Write) -> tuple[int, ...]:
+            done = await super().commit(*writes)
+            if self.fails:
+                self.fails -= 1
+                raise StoreUnavailable("no answer in time")
+            return done
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        store = Unsure(clock)
+        happenings = GatewayHappenings(store, tuple, clock)
+        async with happenings.running():
+            for number in range(3):
+                happenings.stepped(LadderStep.EVERYTHING, LadderStep.FEWER_PICTURES, f"{number}")
+            await asyncio.sleep(5)
+            assert [data["reason"] for _, data in await told(store)] == ["0", "1", "2"]
+
+    run_virtual(main())
+
+
+def test_what_happens_just_before_the_end_is_stored_and_a_store_that_hangs_is_not_waited_for() -> (
+    None
+):
+    class Hanging(MemoryStore):
+        hangs = False
+
+        async def commit(self, *writes: Write) -> tuple[int, ...]:
+            if self.hangs:
+                await asyncio.Event().wait()
+            return await super().commit(*writes)
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        store, states = Hanging(clock), {"llm.b": False}
+        async with GatewayHappenings(store, lambda: states.items(), clock).running():
+            states["llm.b"] = True
+        assert await told(store) == [opened("llm.b")]
+        async with GatewayHappenings(store, lambda: states.items(), clock).running():
+            store.hangs = True
+        assert clock() <= LAST_S
 
     run_virtual(main())
