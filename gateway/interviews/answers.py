@@ -51,18 +51,20 @@ async def commit_step(
     except Conflict as conflict:
         if owner is None:
             raise
-        found, told_before = await _found(store, record, owner, conflict)
+        found, version = await _found(store, record, owner, conflict)
         # A commit of which nobody knew that it had happened may have told of something.
-        stored, events = record.model_copy(update={"events": told_before}).telling(told)
-        versions = await store.commit(*stored.writes(found, lines), *extra, *events)
+        if found.finished:
+            told = [draft for draft in told if draft.type != "interview.completed"]
+        stored, events = record.model_copy(update={"events": found.events}).telling(told)
+        versions = await store.commit(*stored.writes(version, lines), *extra, *events)
     return stored, versions[0]
 
 
 async def _found(
     store: Store, own: SessionRecord, owner: SessionOwner, conflict: Conflict
-) -> tuple[int | None, int | None]:
-    """The version that `owner` may store over after a conflict, None if the record has expired, and
-    how many events were told.
+) -> tuple[SessionRecord, int | None]:
+    """The record that is stored and its version, over which `owner` may store after a conflict; the
+    `own` one and None if it has expired.
 
     Raises `conflict` if the session has another owner or was deleted.
     """
@@ -71,7 +73,7 @@ async def _found(
     except NoSuchSession:
         if await was_deleted(store, own.id):
             raise conflict from None
-        return None, own.events
+        return own, None
     if record.worker != owner:
         raise conflict
-    return version, record.events
+    return record, version

@@ -156,6 +156,34 @@ def test_a_spoken_interview_tells_the_same(tell: Any) -> None:
     tell(story)
 
 
+def test_an_end_that_was_stored_although_that_seemed_to_fail_is_told_once(tell: Any) -> None:
+    async def story(store: SqliteStore) -> None:
+        await made(store, total=1)
+        host = await InterviewHost.claim(
+            store, "s", None, worker=HERE, ttl_s=60, notify=lambda state: None
+        )
+        host.brief(0, "")
+        await host.commit(0, "", "What have you built?")
+        before = (host._record, host._version)
+        turn = 0
+        while "interview.completed" not in (kinds := [one.type for one in await told(store)]):
+            turn += 1
+            brief = host.brief(turn, ANSWER)
+            await host.accept(turn, ANSWER)
+            if brief.closes:
+                break
+            await host.commit(turn, ANSWER, " ".join(brief.say))
+            before = (host._record, host._version)
+        host._record, host._version = before  # as it is where the store did not answer in time
+        await host.accept(turn + 1, ANSWER)
+        numbers = [one.number for one in await told(store)]
+        kinds = [one.type for one in await told(store)]
+        assert kinds.count("interview.completed") == 1
+        assert numbers == [*range(1, len(kinds) + 1)]
+
+    tell(story)
+
+
 def test_the_events_of_a_session_are_erased_with_it(tell: Any) -> None:
     async def story(store: SqliteStore) -> None:
         await made(store)
