@@ -2,8 +2,9 @@
 
 `event` is one event, `signing` how its delivery is signed, `webhooks_file` who is told,
 `deliveries` in which order and how often (all of them pure). `outbox` makes events, `webhooks`
-reads the file, `sending` makes one delivery, `delivering` all of a process; `dead_letters` keeps
-what could not be delivered, and `happenings` makes events of what happens in memory alone.
+reads the file, `sending` makes one delivery, `delivering` all of a process: to the webhooks whose
+`webhook_lease` it has, from their `webhook_progress` on. `dead_letters` keeps what was given up,
+and `happenings` makes events of what happens in memory alone.
 """
 
 __all__: list[str] = []

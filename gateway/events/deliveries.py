@@ -5,6 +5,7 @@ taken, or given up. Those of different sessions do not wait for one another.
 
 What is done is one position, up to which everything is, and the positions done beyond it. It is
 stored now and then; after a sudden end what was done since is delivered again, with the same ids.
+How often an event was tried is not: after it, the tries count from 1 again.
 """
 
 from collections import deque
@@ -15,14 +16,18 @@ from typing import Final
 from gateway.events.event import OutboxEvent
 
 WINDOW: Final = 1000
-"""Events from the first that is not done to the last that was read. What is done among them is
-stored, a number each."""
+"""Wanted events from the first that is not done to the last that was read. What is done among them
+is stored, a number each."""
 
 DOWN_AFTER: Final = 3
 """Failures in a row after which a success means that the receiver is back."""
 
 BACK_WITHIN_S: Final = 5.0
 """In which everything that waits is tried again then."""
+
+MOST_EARLY: Final = 5
+"""How often this makes one event's wait shorter: a receiver that refuses some events for good is
+back with each other one that it takes, and their tries would be used up in minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,10 @@ class _Lane:
     tries: int = 0
     due_at: float = 0.0
     under_way: bool = False
+    early: int = 0
+    asked_until: float = 0.0
+    """Of the first one: how often its wait was made shorter, and until when the receiver asked not
+    to be tried again."""
 
 
 class Deliveries:
@@ -66,7 +75,8 @@ class Deliveries:
         self._read_to = at
         self._before = set(done)  # done, but not read again yet
         self._done: set[int] = set()
-        self._read: deque[int] = deque()  # from the first that is not done on
+        self._untaken: set[int] = set()  # of these: given up or erased
+        self._read: deque[int] = deque()  # those wanted, from the first that is not done on
         self._lanes: dict[str, _Lane] = {}
         self._under_way = 0
         self._open = 0
@@ -100,9 +110,11 @@ class Deliveries:
     def take(self, events: Sequence[OutboxEvent], read_to: int) -> None:
         """Take the events that came next, up to the position `read_to`."""
         for event in events:
+            if event.type not in self._types:
+                continue
             position = event.position
             self._read.append(position)
-            if position in self._before or event.type not in self._types:
+            if position in self._before:
                 self._done.add(position)
                 continue
             self._open += 1
@@ -140,9 +152,12 @@ class Deliveries:
         if self._failed_in_a_row >= DOWN_AFTER:
             for number, lane in enumerate(self._lanes.values()):
                 spread = (chance + number / len(self._lanes)) % 1.0
-                lane.due_at = min(lane.due_at, now + spread * BACK_WITHIN_S)
+                at = max(now + spread * BACK_WITHIN_S, lane.asked_until)
+                if at < lane.due_at and lane.early < MOST_EARLY:
+                    lane.due_at = at
+                    lane.early += 1
         self._failed_in_a_row = 0
-        self.settle(event)
+        self._settle(event)
 
     def failed(
         self,
@@ -154,47 +169,49 @@ class Deliveries:
         retry_after_s: float = 0.0,
     ) -> bool:
         """An attempt has failed; whether the event is to be given up: then it stays under way until
-        `settle`, or `postpone`. `chance` is from 0 up to 1, `age_s` how long ago it happened."""
+        `settle`. `chance` is from 0 up to 1, `age_s` how long ago it happened."""
         policy, lane = self._policy, self._lanes[event.session_id or ""]
         self._failed_in_a_row += 1
         lane.tries += 1
         if lane.tries >= policy.tries or age_s >= policy.age_s or self._blocks(lane):
             return True
         longest = min(policy.cap_s, policy.base_s * 2.0 ** (lane.tries - 1))
-        self.postpone(event, now + max(chance * longest, min(retry_after_s, policy.cap_s)))
-        return False
-
-    def postpone(self, event: OutboxEvent, until: float) -> None:
-        """Try an event that is under way again, `until` then at the earliest."""
-        lane = self._lanes[event.session_id or ""]
-        lane.due_at = until
+        lane.asked_until = now + min(retry_after_s, policy.cap_s)
+        lane.due_at = max(now + chance * longest, lane.asked_until)
         lane.under_way = False
         self._under_way -= 1
+        return False
 
     def settle(self, event: OutboxEvent) -> None:
-        """An event that is under way is done: taken, given up or erased."""
+        """An event that is under way is done without being taken: given up or erased."""
+        self._untaken.add(event.position)
+        self._settle(event)
+
+    def _settle(self, event: OutboxEvent) -> None:
         name = event.session_id or ""
         lane = self._lanes[name]
         lane.waiting.popleft()
         self._under_way -= 1
         self._open -= 1
         self._done.add(event.position)
-        lane.under_way, lane.tries, lane.due_at = False, 0, 0.0
+        following = _Lane(lane.waiting)
         # A session that has another event goes to the end, so that none keeps the others out.
         del self._lanes[name]
-        if lane.waiting:
-            self._lanes[name] = lane
+        if following.waiting:
+            self._lanes[name] = following
         self._move()
 
     def _blocks(self, lane: _Lane) -> bool:
-        """Whether a lane that fails keeps the window full while most of what is behind it is done:
-        the receiver takes the others, so this event has to give way."""
-        full = len(self._read) >= WINDOW and self._open * 2 < len(self._read)
+        """Whether a lane that fails keeps the window full while most of what is behind it was
+        taken: the receiver takes the others, so this event has to give way."""
+        taken = len(self._done) - len(self._untaken)
+        full = len(self._read) >= WINDOW and taken * 2 > len(self._read)
         return full and lane.tries > 0 and lane.waiting[0].position == self._read[0]
 
     def _move(self) -> None:
         while self._read and self._read[0] in self._done:
-            self._at = self._read.popleft()
-            self._done.discard(self._at)
-        if not self._read:
-            self._at = max(self._at, self._read_to)
+            position = self._read.popleft()
+            self._done.discard(position)
+            self._untaken.discard(position)
+        # What nobody wants is done as soon as it was read.
+        self._at = max(self._at, self._read[0] - 1 if self._read else self._read_to)

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from gateway.events.dead_letters import DeadLetter, find_letter, newest_letters
-from gateway.events.delivering import WebhookProgress, progress_of
+from gateway.events.webhook_progress import WebhookProgress, progress_of
 from gateway.events.webhooks import Webhooks
 from gateway.events.webhooks_file import Webhook
 from gateway.rest.operation import Operation, ResponseSpec

@@ -1,6 +1,6 @@
 """Order, retries, and what counts as done."""
 
-from gateway.events.deliveries import WINDOW, Deliveries, DeliveryPolicy
+from gateway.events.deliveries import BACK_WITHIN_S, MOST_EARLY, WINDOW, Deliveries, DeliveryPolicy
 from gateway.events.event import EVENT_TYPES, OutboxEvent
 
 ALL = frozenset(EVENT_TYPES)
@@ -68,8 +68,8 @@ def test_what_is_done_is_not_done_again_after_a_restart() -> None:
     for one in to.due(0.0):
         if one.position != 1:
             to.taken(one, 0.0, 0.0)
-    assert (to.at, to.done, to.open) == (0, [2, 3, 4], 1)
-    again = Deliveries(DeliveryPolicy(), ALL, to.at, to.done)
+    assert (to.at, to.done, to.open) == (0, [3, 4], 1)
+    again = Deliveries(DeliveryPolicy(), frozenset({"answer.accepted"}), to.at, to.done)
     again.take([event(1), other, event(3, "t"), event(4, "u"), event(5)], 5)
     assert positions(again.due(0.0)) == [1]
     again.taken(event(1), 0.0, 0.0)
@@ -79,7 +79,7 @@ def test_what_is_done_is_not_done_again_after_a_restart() -> None:
 def test_what_was_done_and_is_erased_is_forgotten() -> None:
     to = Deliveries(DeliveryPolicy(), ALL, 1, [3, 9])
     to.take([event(4)], 4)
-    assert (to.at, to.done) == (1, [9])
+    assert (to.at, to.done) == (3, [9])
 
 
 def test_no_more_are_under_way_than_may_be() -> None:
@@ -99,6 +99,54 @@ def test_a_receiver_that_is_back_gets_what_waits_within_seconds() -> None:
         failed(to, one, 0.0)
     to.taken(first[3], 0.0, 0.9)
     assert sorted(positions(to.due(5.0))) == [1, 2, 3]
+
+
+def test_events_that_nobody_wants_do_not_make_a_wanted_one_give_way() -> None:
+    to = Deliveries(DeliveryPolicy(), frozenset({"report.ready"}), 0)
+    others = [event(n, f"s{n}") for n in range(2, 2 * WINDOW)]
+    to.take([event(1, "s", "report.ready"), *others], 2 * WINDOW)
+    assert (to.has_room, to.at, to.done, to.open) == (True, 0, [], 1)
+    (one,) = to.due(0.0)
+    assert failed(to, one, 0.0) is False  # the receiver is down: it is tried again
+    (one,) = to.due(1.0)
+    to.taken(one, 1.0, 0.0)
+    assert (to.at, to.done) == (2 * WINDOW, [])
+
+
+def test_events_that_were_erased_do_not_make_another_one_give_way() -> None:
+    to = Deliveries(DeliveryPolicy(at_once=WINDOW), ALL, 0)
+    to.take([event(n, f"s{n}") for n in range(1, WINDOW + 1)], WINDOW)
+    (first, *others) = to.due(0.0)
+    for one in others:
+        to.settle(one)  # nothing was taken: the receiver may be down
+    assert failed(to, first, 0.0) is False
+
+
+def test_a_receiver_that_is_back_is_not_tried_before_it_asked_to_be() -> None:
+    to = Deliveries(DeliveryPolicy(), ALL, 0)
+    to.take([event(n, f"s{n}") for n in range(1, 5)], 4)
+    first = to.due(0.0)
+    for one in first[:3]:
+        failed(to, one, 0.0, retry_after_s=60.0)
+    to.taken(first[3], 0.0, 0.0)
+    assert to.due(59.0) == []
+    assert sorted(positions(to.due(60.0))) == [1, 2, 3]
+
+
+def test_events_that_are_refused_for_good_are_not_tried_with_each_other_one_that_is_taken() -> None:
+    to = Deliveries(DeliveryPolicy(), ALL, 0)
+    refused, now, last = [event(n, f"s{n}") for n in range(1, 5)], 0.0, 5
+    to.take(refused, 4)
+    while now < 3600.0:  # of an hour in which another event is taken every ten seconds
+        to.take([event(last, "ok")], last)
+        for one in to.due(now):
+            if one.session_id == "ok":
+                to.taken(one, now, 0.0)
+            else:
+                assert failed(to, one, now) is False
+        now, last = now + 2 * BACK_WITHIN_S, last + 1
+    tries = {to.tried_before(one) for one in refused}
+    assert max(tries) <= 13 + MOST_EARLY  # 12 waits that double last longer than this hour
 
 
 def test_one_event_that_is_never_taken_does_not_hold_up_the_others_for_ever() -> None:

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from gateway.events.dead_letters import newest_letters
+from gateway.events.dead_letters import LETTER_KIND, newest_letters
 from gateway.events.deliveries import DeliveryPolicy
-from gateway.events.delivering import LEASE_S, WebhookDelivery, progress_of
+from gateway.events.delivering import WebhookDelivery
 from gateway.events.event import EVENT_TYPES, EventDraft, OutboxEvent
 from gateway.events.outbox import session_events
 from gateway.events.sending import DeliveryOutcome
+from gateway.events.webhook_lease import LEASE_S
+from gateway.events.webhook_progress import progress_of
 from gateway.events.webhooks_file import Webhook
-from gateway.store import Store, StoreUnavailable
+from gateway.store import Put, Store, StoreUnavailable, Write
 from pipeline.testing import run_virtual
 from tests.support.memory_store import MemoryStore
 
@@ -172,7 +174,7 @@ def test_the_events_of_a_deleted_session_are_not_delivered_any_more() -> None:
         to.up = False
         async with delivery(store, to).running():
             await asyncio.sleep(1)
-            await tell(store, "a", 0)
+            await tell(store, "a", 0, 3)  # the later ones are never tried before
             await asyncio.sleep(5)
             await store.erase("a")
             to.up = True
@@ -187,7 +189,6 @@ def test_a_new_webhook_begins_with_what_happens_from_then_on() -> None:
         to = Receiver()
         await tell(store, "a", 0)
         async with delivery(store, to).running():
-            await asyncio.sleep(1)
             await tell(store, "a", 1)
             await asyncio.sleep(2)
         assert to.numbers("a") == [2]
@@ -215,5 +216,109 @@ def test_deliveries_go_on_when_the_store_is_back() -> None:
             store.fails = False
             await asyncio.sleep(LEASE_S + 5)
             assert to.numbers("a") == [1]
+
+    play(story)
+
+
+def test_a_session_that_has_the_name_of_a_webhook_is_deleted_without_it() -> None:
+    async def story(store: MemoryStore) -> None:
+        to = Receiver()
+        async with delivery(store, to).running():
+            await tell(store, "a", 0)
+            await asyncio.sleep(2)
+            await store.erase("hr")
+            await tell(store, "a", 1)
+            await asyncio.sleep(LEASE_S + 5)
+        assert to.got == [*dict.fromkeys(to.got)]
+        assert to.numbers("a") == [1, 2]
+
+    play(story)
+
+
+def test_processes_with_different_files_deliver_each_to_its_own() -> None:
+    async def story(store: MemoryStore) -> None:
+        one, other = Receiver(), Receiver()
+        crm = Webhook("crm", "http://crm.example/", (b"x" * 24,), frozenset(EVENT_TYPES))
+        now = asyncio.get_running_loop().time
+        async with (
+            delivery(store, one).running(),
+            WebhookDelivery(store, (crm,), other, clock=now).running(),
+        ):
+            await tell(store, "a", 0)
+            await asyncio.sleep(2)
+        assert (one.numbers("a"), other.numbers("a")) == ([1], [1])
+
+    play(story)
+
+
+def test_a_process_that_was_held_up_leaves_the_lease_to_the_one_that_took_over() -> None:
+    class Stalled(MemoryStore):
+        until = 0.0
+
+        async def commit(self, *writes: Write) -> tuple[int, ...]:
+            if (left_s := self.until - self._clock()) > 0:
+                await asyncio.sleep(left_s)
+                raise StoreUnavailable("no answer in time")
+            return await super().commit(*writes)
+
+    async def story(plain: MemoryStore) -> None:
+        store = Stalled(plain._clock, plain._tables)
+        one, other, third = Receiver(), Receiver(), Receiver()
+        async with delivery(store, one).running():
+            await asyncio.sleep(1)
+            store.until = plain._clock() + LEASE_S + 8.0
+            async with delivery(plain, other).running(), delivery(plain, third).running():
+                for number in range(60):
+                    await tell(plain, "a", number)
+                    await asyncio.sleep(1)
+        takers = [each.numbers("a") for each in (other, third)]
+        assert sorted(map(len, takers))[0] == 0  # one of them went on alone
+        every = [id for each in (one, other, third) for _, _, id in each.got]
+        assert len(set(every)) == 60
+
+    play(story)
+
+
+def test_a_dead_letter_of_a_session_that_is_deleted_just_then_is_not_kept() -> None:
+    class Deleting(MemoryStore):
+        async def commit(self, *writes: Write) -> tuple[int, ...]:
+            if any(isinstance(one, Put) and one.key.startswith(LETTER_KIND) for one in writes):
+                await self.erase("a")
+            return await super().commit(*writes)
+
+    async def story(plain: MemoryStore) -> None:
+        store, to = Deleting(plain._clock, plain._tables), Receiver()
+        to.up = False
+        async with delivery(store, to, DeliveryPolicy(tries=1)).running():
+            await tell(store, "a", 0)
+            await asyncio.sleep(2)
+        assert await newest_letters(store, 9) == []
+        found = await progress_of(store, "hr")
+        assert found is not None
+        assert (found[0].failures, found[0].given_up, found[0].waiting) == (1, 0, 0)
+
+    play(story)
+
+
+def test_what_is_done_is_stored_at_the_end_also_where_that_was_under_way() -> None:
+    class Slow(MemoryStore):
+        stored = 0
+
+        async def commit(self, *writes: Write) -> tuple[int, ...]:
+            put = writes[0]
+            if isinstance(put, Put) and put.key == "webhook:hr" and put.expect is not None:
+                self.stored += 1
+                if self.stored == 1:
+                    await asyncio.Event().wait()  # until it is cancelled
+            return await super().commit(*writes)
+
+    async def story(plain: MemoryStore) -> None:
+        store, to = Slow(plain._clock, plain._tables), Receiver()
+        async with delivery(store, to).running():
+            await tell(store, "a", 0)
+            await asyncio.sleep(2)
+        async with delivery(plain, to).running():
+            await asyncio.sleep(LEASE_S + 5)
+        assert (store.stored, len(to.got)) == (2, 1)
 
     play(story)

@@ -49,7 +49,6 @@ def test_no_event_is_lost_when_the_gateway_is_killed_while_the_receiver_is_down(
         return dict(answer.json())
 
     with gateway(tmp_path, port, **settings) as process:
-        time.sleep(1.5)  # the webhook begins
         made = call("POST", "/api/sessions", {"role": "Data Analyst", "totalQuestions": 2})
         path = f"/api/sessions/{made['session_id']}"
         call("POST", f"{path}/start")

@@ -1,0 +1,53 @@
+"""What was delivered to a webhook, as it is stored.
+
+Its entry is about nobody: a session may have the name of a webhook as its id, and what is deleted
+with that session is not how far the webhook has come.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+from gateway.events.event import EVENT_KIND
+from gateway.store import Put, Store, put_if_absent
+
+
+@dataclass(slots=True)
+class WebhookProgress:
+    """What is known of one webhook's deliveries. Times are since the epoch."""
+
+    at: int = 0
+    done: tuple[int, ...] = ()
+    waiting: int = 0
+    delivered: int = 0
+    failures: int = 0
+    given_up: int = 0
+    delivered_at: float | None = None
+    failed_at: float | None = None
+    problem: str = ""
+
+    def put(self, name: str, version: int | None) -> Put:
+        """The write that stores it over `version`."""
+        return Put(_key(name), json.dumps(asdict(self)).encode(), version, None, "")
+
+
+async def progress_of(store: Store, name: str) -> tuple[WebhookProgress, int] | None:
+    """What is stored of a webhook, and its version; None if nothing is. Raises `StoreError`."""
+    entry = await store.get(_key(name))
+    if entry is None:
+        return None
+    return WebhookProgress(**json.loads(entry.value)), entry.version
+
+
+async def begin(store: Store, name: str) -> tuple[WebhookProgress, int]:
+    """What is stored of a webhook; a new one begins with what happens from now on, whoever delivers
+    to it. Raises `StoreError`."""
+    while (found := await progress_of(store, name)) is None:
+        newest = await store.page(EVENT_KIND, limit=1)
+        at = newest.entries[0][1].version if newest.entries else 0
+        put = WebhookProgress(at=at).put(name, None)
+        await put_if_absent(store, put.key, put.value, about=put.about)
+    return found
+
+
+def _key(name: str) -> str:
+    return f"webhook:{name}"
