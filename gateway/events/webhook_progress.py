@@ -5,7 +5,7 @@ with that session is not how far the webhook has come.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from gateway.events.event import EVENT_KIND
 from gateway.store import Put, Store, put_if_absent
@@ -35,7 +35,9 @@ async def progress_of(store: Store, name: str) -> tuple[WebhookProgress, int] | 
     entry = await store.get(_key(name))
     if entry is None:
         return None
-    return WebhookProgress(**json.loads(entry.value)), entry.version
+    known = {field.name for field in fields(WebhookProgress)}  # a newer version may have others
+    said = {name: value for name, value in json.loads(entry.value).items() if name in known}
+    return WebhookProgress(**said), entry.version
 
 
 async def begin(store: Store, name: str) -> tuple[WebhookProgress, int]:

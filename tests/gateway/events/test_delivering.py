@@ -220,6 +220,18 @@ def test_deliveries_go_on_when_the_store_is_back() -> None:
     play(story)
 
 
+def test_what_a_newer_version_stored_is_gone_on_from() -> None:
+    async def story(store: MemoryStore) -> None:
+        to = Receiver()
+        await tell(store, "a", 0, 2)
+        await store.put("webhook:hr", b'{"at": 1, "done": [], "later": 1}', expect=None)
+        async with delivery(store, to).running():
+            await asyncio.sleep(2)
+        assert to.numbers("a") == [2]
+
+    play(story)
+
+
 def test_a_session_that_has_the_name_of_a_webhook_is_deleted_without_it() -> None:
     async def story(store: MemoryStore) -> None:
         to = Receiver()
