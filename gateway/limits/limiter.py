@@ -1,27 +1,18 @@
 """Which limits a request has, and what happens while nothing can be counted."""
 
-import asyncio
-import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
+from gateway.limits.asked_store import AskedStore, NotCounted
 from gateway.limits.buckets import DAY_S, Bucket, Limit, LimitVerdict, Quota
 from gateway.limits.counting import Counting, MemoryCounting, RedisCounting
 from gateway.rates import Rate, parse_rate
 from gateway.settings import Settings
-from gateway.store import Store, StoreBusy, StoreError
-
-logger = logging.getLogger("parley.limits")
-
-ANSWER_S = 1.0
-"""How long a request waits to be counted; Redis takes some 0.1 ms. Assumed."""
-
-PAUSE_S = 1.0
-"""While nothing can be counted, one request at a time tries it, so long after the last one. The
-others do not wait."""
+from gateway.store import Store
 
 Down = Literal["auto", "open", "closed"]
 
@@ -71,21 +62,20 @@ class Limiter:
 
     A request that one of its limits refuses is counted against none; `refused` counts those, by
     the policy that refused. Where too many wait to be counted at once, which is what limits are
-    for, those beyond are refused, and not let through as while nothing can be counted.
+    for, or the process is too busy to count, those beyond are refused, and not let through as while
+    nothing can be counted.
     """
 
     def __init__(self, rules: LimitRules, counting: Counting) -> None:
         self.rules = rules
         self.refused: Counter[str] = Counter()
         self._counting = counting
-        self._lost = False
-        self._trying = False
-        self._try_at = 0.0
+        self._asked = AskedStore("requests")
 
     @property
     def counts(self) -> bool:
         """Whether the last request could be counted."""
-        return not self._lost
+        return not self._asked.lost
 
     async def address(self, network: str) -> tuple[LimitVerdict, ...]:
         """Count a request of a client's network address."""
@@ -113,42 +103,18 @@ class Limiter:
     async def _count(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
         if not limits:
             return ()
-        loop = asyncio.get_running_loop()
-        if self._lost and (self._trying or loop.time() < self._try_at):
-            return self._uncounted(limits)
-        if tries := self._lost:
-            self._trying = True
         try:
-            async with asyncio.timeout(ANSWER_S):
-                verdicts = await self._counting.count(limits)
-        except StoreBusy as error:
-            if self._lost:
-                return self._uncounted(limits)
-            if self.rules.down == "open":
-                return ()
-            logger.debug("a request is not counted: %s", error)
-            raise LimitsUnavailable from None
-        except (StoreError, TimeoutError) as error:
-            if not self._lost:
-                why = str(error) or f"no answer within {ANSWER_S:g} s"
-                logger.warning("requests cannot be counted: %s", why)
-            self._lost = True
-            self._try_at = loop.time() + PAUSE_S
-            return self._uncounted(limits)
-        finally:
-            if tries:
-                self._trying = False
-        if self._lost:
-            logger.info("requests are counted again")
-        self._lost = False
+            verdicts = await self._asked.ask(partial(self._counting.count, limits))
+        except NotCounted as error:
+            return self._uncounted(limits, busy=error.busy)
         self.refused.update(one.limit.policy for one in verdicts if not one.allowed)
         return verdicts
 
-    def _uncounted(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
+    def _uncounted(self, limits: Sequence[Limit], *, busy: bool) -> tuple[LimitVerdict, ...]:
         """What becomes of a request that cannot be counted. Raises `LimitsUnavailable`."""
         down = self.rules.down
         quota = any(isinstance(limit, Quota) for limit in limits)
-        if down == "closed" or (down == "auto" and quota):
+        if down == "closed" or (down == "auto" and (quota or busy)):
             raise LimitsUnavailable from None
         return ()
 

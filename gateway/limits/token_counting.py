@@ -1,7 +1,7 @@
 """Where the tokens of quotas are counted: in this process, or in Redis for all processes."""
 
 import time
-from collections import OrderedDict
+from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -47,30 +47,36 @@ class TokenCounting(Protocol):
 
 
 class MemoryTokens:
-    """The tokens of one process; those that were counted least recently are forgotten first."""
+    """The tokens of one process, at most `most_kept` counts of each quota: those that were counted
+    least recently are forgotten. A client names its sessions itself, and none of them pushes the
+    count of a client out."""
 
     def __init__(self, *, most_kept: int = MOST_KEPT) -> None:
         self._most_kept = most_kept
-        self._kept: OrderedDict[str, int] = OrderedDict()
+        self._kept: dict[str, OrderedDict[str, int]] = {}
+        """By the policies of quotas, which are few."""
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return sum(map(len, self._kept.values()))
 
     async def begin(
         self, quotas: Sequence[TokenQuota], tokens: int, now: float
     ) -> tuple[TokenVerdict, ...]:
-        used = [self._kept.get(quota.key(now), 0) for quota in quotas]
+        kept = ChainMap(*self._kept.values())
+        used = [kept.get(quota.key(now), 0) for quota in quotas]
         verdicts = judged(quotas, used, tokens, now)
-        if all(verdict.allowed for verdict in verdicts):
-            await self.add(quotas, tokens, now)
+        allowed = all(verdict.allowed for verdict in verdicts)
+        await self.add(quotas, tokens if allowed else 0, now)  # who is refused has come, too
         return verdicts
 
     async def add(self, quotas: Sequence[TokenQuota], tokens: int, now: float) -> None:
-        for key, after in spent(quotas, self._kept, tokens, now).items():
-            self._kept[key] = after
-            self._kept.move_to_end(key)
-        while len(self._kept) > self._most_kept:
-            self._kept.popitem(last=False)
+        after = spent(quotas, ChainMap(*self._kept.values()), tokens, now)
+        for quota in quotas:
+            key, kept = quota.key(now), self._kept.setdefault(quota.policy, OrderedDict())
+            kept[key] = after[key]
+            kept.move_to_end(key)
+            while len(kept) > self._most_kept:
+                kept.popitem(last=False)
 
 
 class RedisTokens:

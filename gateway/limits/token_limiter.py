@@ -2,14 +2,17 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from gateway.limits.asked_store import AskedStore, NotCounted
 from gateway.limits.limiter import Down, LimitsUnavailable
 from gateway.limits.token_counting import MemoryTokens, RedisTokens, TokenCounting
 from gateway.limits.token_quotas import Period, TokenQuota, TokenVerdict
 from gateway.settings import Settings
-from gateway.store import Store, StoreError
+from gateway.store import Store
 
 logger = logging.getLogger("parley.limits")
 
@@ -55,7 +58,10 @@ class Spending:
 
 
 class TokenLimiter:
-    """Counts tokens by the rules. `clock` gives seconds since the epoch."""
+    """Counts tokens by the rules; it may be cancelled. `clock` gives seconds since the epoch.
+
+    `refused` counts the calls that may not begin, by the policy that refused.
+    """
 
     def __init__(
         self,
@@ -64,16 +70,29 @@ class TokenLimiter:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.refused: Counter[str] = Counter()
         self._rules = rules
         self._counting = counting
         self._clock = clock
-        self._lost = False
+        self._asked = AskedStore("tokens")
 
     @property
     def on(self) -> bool:
         """Whether there is a quota."""
-        rules = self._rules
-        return (rules.day, rules.month, rules.session) != (None,) * 3
+        return bool(self.quotas())
+
+    @property
+    def counts(self) -> bool:
+        """Whether the last call could be counted."""
+        return not self._asked.lost
+
+    def quotas(self) -> tuple[TokenQuota, ...]:
+        """The quotas that there are, of anybody."""
+        return self._rules.quotas(ANYBODY, ANYBODY)
+
+    def window_s(self, quota: TokenQuota) -> int:
+        """How long its period of now is."""
+        return quota.window_s(self._clock())
 
     async def begin(self, client: str, session: str, tokens: int) -> Spending:
         """Count a call with the tokens that it has at least; a verdict says where it may not be.
@@ -85,17 +104,12 @@ class TokenLimiter:
         if not quotas:
             return Spending((), (), 0, now)
         try:
-            verdicts = await self._counting.begin(quotas, tokens, now)
-        except StoreError as error:
-            if not self._lost:
-                logger.warning("tokens cannot be counted: %s", error)
-            self._lost = True
+            verdicts = await self._asked.ask(partial(self._counting.begin, quotas, tokens, now))
+        except NotCounted:
             if self._rules.down != "open":
                 raise LimitsUnavailable from None
             return Spending(quotas, (), 0, now)
-        if self._lost:
-            logger.info("tokens are counted again")
-        self._lost = False
+        self.refused.update(one.limit.policy for one in verdicts if not one.allowed)
         return Spending(quotas, verdicts, tokens, now)
 
     async def end(self, spending: Spending, tokens: int) -> None:
@@ -103,10 +117,11 @@ class TokenLimiter:
         more = tokens - spending.counted
         if not spending.quotas or not more:
             return
+        add = partial(self._counting.add, spending.quotas, more, spending.began_at)
         try:
-            await self._counting.add(spending.quotas, more, spending.began_at)
-        except StoreError as error:
-            logger.warning("%d tokens of a call were not counted: %s", more, error)
+            await self._asked.ask(add, anyway=True)
+        except NotCounted:
+            logger.warning("%d tokens of a call were not counted", more)
 
 
 def token_limiter_of(settings: Settings, store: Store) -> TokenLimiter:

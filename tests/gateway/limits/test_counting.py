@@ -13,7 +13,7 @@ from gateway.rates import Rate
 from gateway.settings import Settings
 from gateway.store import StoreBusy, StoreUnavailable
 from gateway.store.redis import RedisStore
-from pipeline.testing import run_virtual
+from pipeline.testing import VirtualLoop, run_virtual
 from tests.support.memory_store import MemoryStore
 from tests.support.stores import RedisServer
 
@@ -43,7 +43,11 @@ def test_memory_has_a_bound_and_forgets_who_came_least_recently() -> None:
 def test_strangers_push_no_key_and_no_quota_out_of_memory() -> None:
     async def main() -> None:
         counting = MemoryCounting(clock=lambda: 1e9, most_kept=10)
-        limits = [Bucket("key", "a", SLOW), Quota("day", "a", 5), Bucket("service", "s", SLOW)]
+        limits: list[Limit] = [
+            Bucket("key", "a", SLOW),
+            Quota("day", "a", 5),
+            Bucket("service", "s", SLOW),
+        ]
         for _ in range(2):
             await counting.count(limits)
         for number in range(100):
@@ -238,6 +242,94 @@ def test_a_redis_that_hangs_keeps_one_request_at_a_time_waiting() -> None:
         assert verdict.remaining == 4
         (verdict,) = await limiter.address("203.0.113.9")
         assert verdict.remaining == 3
+
+    run_virtual(main())
+
+
+class Answers:
+    """A store that answers at once, or that has a deadline of its own, as `RedisStore` has."""
+
+    def __init__(self, *, own_s: float | None = None, silent: bool = False) -> None:
+        self._own_s = own_s
+        self._silent = silent
+        self._memory = MemoryCounting()
+
+    async def count(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
+        try:
+            async with asyncio.timeout(self._own_s):
+                await asyncio.sleep(3600 if self._silent else 0.01)
+        except TimeoutError:
+            raise StoreUnavailable("Redis does not answer in time") from None
+        for _ in range(20):  # an answer takes a few turns of the loop to come through
+            await asyncio.sleep(0)
+        return await self._memory.count(limits)
+
+
+def hold_up(for_s: float) -> None:
+    """What a part of the process does that computes for so long."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop._jumping.now += for_s
+
+
+async def held_up(at: Sequence[float], for_s: float) -> None:
+    begun = asyncio.get_running_loop().time()
+    for moment in at:
+        await asyncio.sleep(begun + moment - asyncio.get_running_loop().time())
+        hold_up(for_s)
+
+
+@pytest.mark.parametrize("for_s", [0.9, 1.5, 10.0])
+def test_an_answer_that_came_while_the_loop_was_held_up_is_heard(for_s: float) -> None:
+    async def main() -> None:
+        limiter = Limiter(LimitRules(address=SLOW), Answers())
+        for moment in (0.0, 0.001):
+            held = asyncio.create_task(held_up([moment], for_s))
+            assert len(await limiter.address("203.0.113.9")) == 1
+            await held
+        assert limiter.counts
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("down", "passed"), [("auto", False), ("open", True), ("closed", False)])
+def test_a_deadline_that_a_held_up_loop_missed_does_not_switch_limits_off(
+    down: str, passed: bool
+) -> None:
+    async def main() -> None:
+        rules = LimitRules(address=SLOW, down=down)  # type: ignore[arg-type]
+        limiter = Limiter(rules, Answers(own_s=3.0))
+        held = asyncio.create_task(held_up([0.0], 4.0))
+        assert await passes(limiter.address("203.0.113.9")) is passed
+        await held
+        assert limiter.counts
+        assert len(await limiter.address("203.0.113.9")) == 1
+
+    run_virtual(main())
+
+
+def test_a_loop_that_is_late_all_the_time_keeps_no_request_for_ever() -> None:
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        limiter = Limiter(LimitRules(address=SLOW), Answers(silent=True))
+        held = asyncio.create_task(held_up([0.4 * turn for turn in range(99)], 0.4))
+        begun = now()
+        assert not await passes(limiter.address("203.0.113.9"))
+        assert 3.0 <= now() - begun < 10.0
+        assert limiter.counts
+        held.cancel()
+
+    run_virtual(main())
+
+
+def test_a_redis_that_hangs_is_found_out_although_the_loop_was_late_once() -> None:
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        limiter = Limiter(LimitRules(address=SLOW), Answers(silent=True))
+        held = asyncio.create_task(held_up([0.3], 1.0))
+        assert await passes(limiter.address("203.0.113.9"))
+        await held
+        assert (limiter.counts, now() < 2.5) == (False, True)
 
     run_virtual(main())
 

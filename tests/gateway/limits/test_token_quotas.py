@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from gateway.limits.limiter import Down, LimitsUnavailable
 from gateway.limits.token_counting import MemoryTokens, RedisTokens
-from gateway.limits.token_limiter import TokenLimiter, TokenQuotaRules
+from gateway.limits.token_limiter import Spending, TokenLimiter, TokenQuotaRules
 from gateway.limits.token_quotas import TokenQuota, TokenVerdict
-from gateway.store import StoreUnavailable
+from gateway.store import StoreBusy, StoreUnavailable
 from gateway.store.redis import RedisStore
 from pipeline.testing import run_virtual
 from tests.support.stores import RedisServer
@@ -100,6 +101,25 @@ def test_memory_has_a_bound() -> None:
     run_virtual(main())
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_sessions_push_no_clients_count_out_of_memory(refused: bool) -> None:
+    async def main() -> None:
+        limiter = TokenLimiter(
+            TokenQuotaRules(day=50, month=50, session=50),
+            MemoryTokens(most_kept=10),
+            clock=lambda: NOON,
+        )
+        await limiter.end(await limiter.begin("a", "s", 1), 50 if refused else 40)
+        for number in range(100):
+            await limiter.begin("b", f"{number}", 0)
+            if number % 5 == 0:
+                await limiter.begin("c" * number, "", 1)
+                (day, month) = (await limiter.begin("a", "", 0)).verdicts
+                assert (day.remaining, month.remaining) == ((0, 0) if refused else (10, 10))
+
+    run_virtual(main())
+
+
 def test_redis_decides_as_memory_does_and_processes_count_as_one(
     redis_server: RedisServer,
 ) -> None:
@@ -153,5 +173,101 @@ def test_an_open_limiter_lets_calls_go_on_that_cannot_be_counted() -> None:
         spending = await limiter.begin("a", "", 1)
         assert spending.verdicts == ()
         await limiter.end(spending, 50)
+
+    run_virtual(main())
+
+
+class Hanging:
+    """Redis, when it answers nothing."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def begin(self, *_: object) -> tuple[TokenVerdict, ...]:
+        self.asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def add(self, *_: object) -> None:
+        await self.begin()
+
+
+def test_a_redis_that_hangs_holds_a_call_for_a_second_at_its_begin_and_at_its_end() -> None:
+    async def main() -> None:
+        now = asyncio.get_running_loop().time
+        hanging = Hanging()
+        limiter = TokenLimiter(TokenQuotaRules(day=100), hanging, clock=lambda: NOON)
+
+        async def refused_after_s() -> float:
+            begun = now()
+            with pytest.raises(LimitsUnavailable):
+                await limiter.begin("a", "", 1)
+            return round(now() - begun, 6)
+
+        assert await refused_after_s() == 1.0
+        assert not limiter.counts
+        found = await asyncio.gather(*(refused_after_s() for _ in range(20)))
+        assert (found, hanging.asked) == ([0.0] * 20, 1)
+        await asyncio.sleep(1.0)
+        found = await asyncio.gather(*(refused_after_s() for _ in range(20)))
+        assert (sorted(found), hanging.asked) == ([0.0] * 19 + [1.0], 2)
+        begun = now()
+        await limiter.end(Spending((DAY,), (), 1, NOON), 5)
+        assert round(now() - begun, 6) == 1.0
+
+    run_virtual(main())
+
+
+class Flooded:
+    """As many wait to be counted as may, the first time."""
+
+    def __init__(self) -> None:
+        self._memory = MemoryTokens()
+        self._busy = True
+
+    async def begin(
+        self, quotas: Sequence[TokenQuota], tokens: int, now: float
+    ) -> tuple[TokenVerdict, ...]:
+        if self._busy:
+            self._busy = False
+            raise StoreBusy("512 operations are waiting already")
+        return await self._memory.begin(quotas, tokens, now)
+
+    async def add(self, *_: object) -> None:
+        raise AssertionError
+
+
+def test_a_flood_is_no_redis_that_is_away() -> None:
+    async def main() -> None:
+        limiter = TokenLimiter(TokenQuotaRules(day=100), Flooded(), clock=lambda: NOON)
+        with pytest.raises(LimitsUnavailable):
+            await limiter.begin("a", "", 1)
+        assert limiter.counts
+        (verdict,) = (await limiter.begin("a", "", 1)).verdicts
+        assert verdict.remaining == 99
+
+    run_virtual(main())
+
+
+def test_the_tokens_of_a_call_are_counted_although_redis_was_away_when_another_began() -> None:
+    class Away(MemoryTokens):
+        away = False
+
+        async def begin(self, *given: Any) -> tuple[TokenVerdict, ...]:
+            if self.away:
+                raise StoreUnavailable("Redis cannot be reached")
+            return await super().begin(*given)
+
+    async def main() -> None:
+        tokens = Away()
+        limiter = TokenLimiter(TokenQuotaRules(day=100), tokens, clock=lambda: NOON)
+        spending = await limiter.begin("a", "", 10)
+        tokens.away = True
+        with pytest.raises(LimitsUnavailable):
+            await limiter.begin("b", "", 1)
+        tokens.away = False
+        await limiter.end(spending, 60)
+        (verdict,) = (await limiter.begin("a", "", 0)).verdicts
+        assert verdict.remaining == 40
 
     run_virtual(main())
