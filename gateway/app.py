@@ -194,7 +194,7 @@ def create_app(
                     *metrics_operations(scrape, operator),
                     *admin_operations(admin, operator),
                     *live_session_operations(runtime.observed, operator),
-                    limits_operation(runtime.limiter, operator),
+                    limits_operation(runtime.limiter, tokens, operator),
                     drain_operation(drain, operator),
                     *service_operations(registry, prober, reload, totals, operator),
                     *registration_operations(registration, operator),

@@ -9,9 +9,12 @@ const PLACES = {
   key: "each key, token, ticket or pass",
   service: "each service",
   day: "each key: changes in a day",
+  "tokens-day": "each key: tokens of models in a day",
+  "tokens-month": "each key: tokens of models in a month",
+  "tokens-session": "each session: tokens of models in a day",
 };
 const NO_LIMITS = "Nothing is limited beside the places.";
-const NOT_COUNTED = "Requests cannot be counted at present: the store does not answer.";
+const NOT_COUNTED = "Nothing can be counted at present: the store does not answer.";
 
 export class Sections {
   /** `at(id)` finds the parts; `act(words, path, method, question)` does something, after a question
@@ -65,7 +68,7 @@ export class Sections {
       empty: "There are none.",
     });
     this.limits = new Table(host("limits"), LIMIT, {
-      caption: "The limits of requests",
+      caption: "The limits of requests and tokens",
       empty: NO_LIMITS,
     });
   }
@@ -182,6 +185,6 @@ const INSTANCE = [
 
 const LIMIT = [
   ["Of", ({ policy }) => PLACES[policy] ?? policy],
-  ["Requests", ({ most, window_s: s }) => `${most} in ${s >= HOUR_S ? `${s / HOUR_S} h` : `${s} s`}`],
+  ["At most", ({ most, window_s: s }) => `${most} in ${s >= HOUR_S ? `${s / HOUR_S} h` : `${s} s`}`],
   ["Refused", ({ refused }) => refused],
 ];

@@ -4,19 +4,25 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import InvalidStatus
 
 from gateway.limits.counting import MemoryCounting
-from gateway.limits.limiter import Limiter, LimitRules
+from gateway.limits.limiter import Limiter, LimitRules, LimitsUnavailable
+from gateway.limits.token_counting import MemoryTokens
+from gateway.limits.token_limiter import TokenLimiter, TokenQuotaRules
+from gateway.limits.token_quotas import TokenVerdict
 from gateway.rates import Rate
 from gateway.rest.limits import HttpLimits
+from gateway.rest.limits_admin import AdminLimits, limits_operation
+from gateway.rest.operator_access import OperatorAccess
 from gateway.rest.problems import Problem
 from gateway.store import StoreUnavailable
 from pipeline.testing import run_virtual
@@ -144,6 +150,8 @@ def test_an_offer_of_rtvi_is_counted(gateway: Gateway) -> None:
         assert [await status(KEY) for _ in range(4)] == [400] * 3 + [429]
         assert await status(OTHER) == 400
 
+    told(gateway, story)
+
 
 def test_the_operator_sees_the_limits_and_what_they_refused(gateway: Gateway) -> None:
     gateway.settings |= {
@@ -151,6 +159,8 @@ def test_the_operator_sees_the_limits_and_what_they_refused(gateway: Gateway) ->
         "limit_key": "2/h",
         "limit_address": "600/min",
         "quota_day": 9,
+        "tokens_day": 24,
+        "tokens_session": 12,
         "admin_key": SecretStr(OPERATOR),
     }
 
@@ -164,11 +174,55 @@ def test_the_operator_sees_the_limits_and_what_they_refused(gateway: Gateway) ->
                 {"policy": "address", "most": 600, "window_s": 60, "refused": 0},
                 {"policy": "key", "most": 2, "window_s": 3600, "refused": 2},
                 {"policy": "day", "most": 9, "window_s": 86400, "refused": 0},
+                {"policy": "tokens-day", "most": 24, "window_s": 86400, "refused": 0},
+                {"policy": "tokens-session", "most": 12, "window_s": 86400, "refused": 0},
             ],
             "counting": True,
         }
 
     told(gateway, story)
+
+
+async def shown_limits(tokens: TokenLimiter) -> dict[str, Any]:
+    """What `GET /admin/limits` tells where tokens alone are limited."""
+    operation = limits_operation(None, tokens, OperatorAccess(SecretStr(OPERATOR)))
+    answer = await operation.handler(Request({"type": "http"}))
+    assert isinstance(answer, AdminLimits)
+    return answer.model_dump()
+
+
+def test_the_operator_sees_quotas_of_tokens_without_any_limit_of_requests() -> None:
+    tokens = TokenLimiter(TokenQuotaRules(day=10, month=20), MemoryTokens())
+
+    async def main() -> None:
+        await tokens.end(await tokens.begin("a", "", 1), 10)
+        for _ in range(2):
+            await tokens.begin("a", "", 1)
+        found = await shown_limits(tokens)
+        assert [(one["policy"], one["most"], one["refused"]) for one in found["limits"]] == [
+            ("tokens-day", 10, 2),
+            ("tokens-month", 20, 0),
+        ]
+        assert found["limits"][1]["window_s"] in [days * 86_400 for days in (28, 29, 30, 31)]
+        assert found["counting"]
+
+    run_virtual(main())
+
+
+def test_the_operator_is_told_that_tokens_cannot_be_counted() -> None:
+    class Away(MemoryTokens):
+        async def begin(self, *given: object) -> tuple[TokenVerdict, ...]:
+            raise StoreUnavailable("Redis cannot be reached")
+
+    tokens = TokenLimiter(TokenQuotaRules(day=10), Away())
+
+    async def main() -> None:
+        with suppress(LimitsUnavailable):
+            await tokens.begin("a", "", 1)
+        found = await shown_limits(tokens)
+        assert not found["counting"]
+
+    run_virtual(main())
 
 
 def test_a_days_quota_counts_what_changes_something(gateway: Gateway) -> None:
