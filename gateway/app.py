@@ -113,7 +113,7 @@ def create_app(
         runtime.access,
         origins=settings.cors_origins,
         webrtc_token=webrtc.token,
-        made_with=webrtc.made_with,
+        maker=webrtc.maker,
         roles=policy(settings.service_roles),
         limits=None if runtime.limiter is None else HttpLimits(runtime.limiter),
     )

@@ -83,6 +83,15 @@ class Admitted:
     shown_in: frozenset[bytes] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """By whose credential a connection over WebRTC was made: its `digest`, and as whom its requests
+    are counted. A ticket that is used says no more what it was for."""
+
+    digest: str
+    counted: str
+
+
 class Credential(BaseModel):
     """A ticket or a pass. `expires_at` is a Unix time."""
 
@@ -94,7 +103,7 @@ class HttpAccess:
     """Makes the check for each route of an application.
 
     `origins` are the pages of others that may change something. `webrtc_token` opens WebRTC, too.
-    `made_with` is the digest of the credential with which a connection over WebRTC was made.
+    `maker` is whose credential a connection over WebRTC was made with.
     `roles` says which roles may what. `limits` counts requests, where they are limited.
     """
 
@@ -104,7 +113,7 @@ class HttpAccess:
         *,
         origins: str,
         webrtc_token: ApiKeys | None,
-        made_with: Callable[[str], str | None],
+        maker: Callable[[str], Maker | None],
         roles: Mapping[Need, frozenset[ClientRole]] = ROLES,
         limits: HttpLimits | None = None,
     ) -> None:
@@ -113,7 +122,7 @@ class HttpAccess:
         self._access = access
         self._origins = origins
         self._webrtc_token = webrtc_token
-        self._made_with = made_with
+        self._maker = maker
 
     def check(self, method: str, path: str) -> Check | None:
         """What is to be called before the request is read; None if nothing is needed.
@@ -177,8 +186,8 @@ class HttpAccess:
         if webrtc and need is not Need.LISTEN and self._is_token(credential):
             await self._count(request, digest_of(credential))
             return
-        if need is Need.CONNECTION and self._made(request, credential):
-            await self._count(request, digest_of(credential))
+        if need is Need.CONNECTION and (maker := self._made(request, credential)) is not None:
+            await self._count(request, maker.counted)
             return
         grant = await self._access.look(credential)
         if grant is None and need is Need.LISTEN:
@@ -246,9 +255,11 @@ class HttpAccess:
     def _is_token(self, credential: str) -> bool:
         return self._webrtc_token is not None and self._webrtc_token.accepts(credential)
 
-    def _made(self, request: Request, credential: str) -> bool:
-        made_with = self._made_with(request.path_params["peer"])
-        return bool(credential) and made_with == digest_of(credential)
+    def _made(self, request: Request, credential: str) -> Maker | None:
+        maker = self._maker(request.path_params["peer"])
+        if maker is None or not credential or maker.digest != digest_of(credential):
+            return None
+        return maker
 
 
 def counted_as(grant: Grant) -> str:
@@ -328,10 +339,11 @@ async def with_pass(request: Request, reply: HttpReply, session_id: str) -> Http
     return HttpReply(body, reply.status, {**reply.headers, "set-cookie": cookie}, reply.about)
 
 
-def holder(request: Request) -> str:
-    """By which the credential of a request is known again, "" where it had none."""
+def maker_of(request: Request) -> Maker:
+    """Whose credential a request came with; of nobody, where it had none."""
     credential = presented(request.headers.get("authorization"), request.headers.get("x-api-key"))
-    return digest_of(credential) if credential else ""
+    digest = digest_of(credential) if credential else ""
+    return Maker(digest, request.scope.get(CLIENT) or digest)
 
 
 def service_credentials(client: HTTPConnection) -> dict[bytes, str]:

@@ -26,6 +26,7 @@ from gateway.rest.access import (
     HOW,
     WRONG,
     Admitted,
+    Maker,
     counted_as,
     until,
 )
@@ -219,7 +220,7 @@ class RtviEndpoints:
     async def _offer(self, request: Request, offer: RtviOffer) -> RtviAnswer:
         session_id = session_id_of(request)
         old = offer.pc_id if self._webrtc.session_of(offer.pc_id) == session_id else None
-        holder, grant = await self._admitted(request, session_id, old)
+        maker, grant = await self._admitted(request, session_id, old)
         access = self._runtime.access
         dialect = Rtvi(SessionRequest(avatar="off"), epoch_clock())
         ends_at = self._webrtc.ends_at(old) if grant is None else access.until(grant)
@@ -241,7 +242,7 @@ class RtviEndpoints:
         except BaseException:  # another request was faster with the ticket, or this one has ended
             self._webrtc.hang_up(made.id)
             raise
-        self._webrtc.remember(made.id, holder, ends_at)
+        self._webrtc.remember(made.id, maker, ends_at)
         if old is not None:  # only now: a refused offer must not end the connection that works
             self._webrtc.hang_up(old)
         return RtviAnswer(sdp=made.sdp, pc_id=made.id)
@@ -267,8 +268,8 @@ class RtviEndpoints:
 
     async def _admitted(
         self, request: Request, session_id: str, peer_id: str | None
-    ) -> tuple[str, Grant | None]:
-        """By which the client's credential is known again, and what it allows; no ticket is used.
+    ) -> tuple[Maker, Grant | None]:
+        """Whose credential the client has, and what it allows; no ticket is used.
 
         A connection may be replaced and given candidates with the credential that made it: then,
         and where none is needed, there is no grant. Counts the request. Raises `Problem` and
@@ -280,27 +281,29 @@ class RtviEndpoints:
             raise FOREIGN_PAGE("PARLEY_CORS_ORIGINS names the pages that may")
         if access.open:
             self._webrtc.guard(request)
-            return "", None
+            return Maker("", ""), None
         shown = presented(headers.get("authorization"), headers.get("x-api-key"))
         credential = shown or request.query_params.get("token", "")
         if not credential:
             raise ACCESS_REQUIRED(HOW, headers=CHALLENGE)
-        holder = digest_of(credential)
+        digest = digest_of(credential)
         token = self._webrtc.token
         if shown and token is not None and token.accepts(shown):
-            await self._count(request, holder)
-            return holder, None
+            await self._count(request, digest)
+            return Maker(digest, digest), None
         used = credential.startswith(TICKET)  # all else has to hold still
-        if used and peer_id is not None and self._webrtc.made_with(peer_id) == holder:
-            await self._count(request, holder)
-            return holder, None
+        maker = self._webrtc.maker(peer_id) if used and peer_id is not None else None
+        if maker is not None and maker.digest == digest:
+            await self._count(request, maker.counted)
+            return maker, None
         grant = await access.look(credential)
         if grant is None or not (shown or _once(grant)):
             raise ACCESS_REQUIRED(HOW, headers=WRONG)
-        await self._count(request, counted_as(grant))
+        maker = Maker(digest, counted_as(grant))
+        await self._count(request, maker.counted)
         if not await access.holds(grant, session_id):
             raise NO_SUCH_SESSION()
-        return holder, grant
+        return maker, grant
 
     async def _count(self, request: Request, client: str) -> None:
         if self._limits is not None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from gateway.ice import links, parse_ice_servers, split
 from gateway.interviews.sessions import SESSION_ID, NoSuchSession
 from gateway.protocols.dialect import Dialect
-from gateway.rest.access import CHALLENGE, WRONG, enter, holder, is_person, until
+from gateway.rest.access import CHALLENGE, WRONG, Maker, enter, is_person, maker_of, until
 from gateway.rest.problems import NO_PLACE, RETRY, UNSUPPORTED_MEDIA_TYPE, Kind, Problem
 from gateway.rest.reading import BODY_S, chunks, media_type
 from gateway.runtime import Runtime
@@ -47,7 +47,7 @@ class Signalling:
         self.token = None if token is None else ApiKeys(token.get_secret_value())
         """What opens WebRTC where it is set; the credentials of the whole gateway do, too."""
         # Of the live peers: by whose credential, and until when (a Unix time) it lets them go on.
-        self._holders: dict[str, tuple[str, float | None]] = {}
+        self._makers: dict[str, tuple[Maker, float | None]] = {}
         self._peers: Peers | None = None
         self._stack = AsyncExitStack()
 
@@ -134,7 +134,7 @@ class Signalling:
         except BaseException:  # another request was faster with the ticket, or this one has ended
             self.hang_up(answered.id, purpose)
             raise
-        self.remember(answered.id, holder(request), ends_at)
+        self.remember(answered.id, maker_of(request), ends_at)
         return answered
 
     async def show(
@@ -161,7 +161,7 @@ class Signalling:
             raise offer_problem(error) from None
         except PeerRefused as error:
             raise NO_PLACE(str(error), headers=RETRY) from None
-        self.remember(answered.id, holder(request))
+        self.remember(answered.id, maker_of(request))
         return answered
 
     def hang_up(self, peer_id: str, purpose: Purpose = "call") -> bool:
@@ -200,19 +200,19 @@ class Signalling:
         if not self.token.accepts(given):
             raise TOKEN_REQUIRED("This is not the token", headers=WRONG)
 
-    def made_with(self, peer_id: str) -> str | None:
-        """The digest of the credential with which a live connection was made."""
-        return self._holders.get(peer_id, (None, None))[0]
+    def maker(self, peer_id: str) -> Maker | None:
+        """Whose credential a live connection was made with."""
+        return self._makers.get(peer_id, (None, None))[0]
 
     def ends_at(self, peer_id: str | None) -> float | None:
         """When a live connection has to end by the credential with which it was made."""
-        return self._holders.get(peer_id or "", (None, None))[1]
+        return self._makers.get(peer_id or "", (None, None))[1]
 
-    def remember(self, peer_id: str, digest: str, ends_at: float | None = None) -> None:
+    def remember(self, peer_id: str, maker: Maker, ends_at: float | None = None) -> None:
         """Keep by whose credential a connection was made, as long as it lives."""
         peers = self._open()
-        held = {id: by for id, by in self._holders.items() if peers.live(id)}
-        self._holders = {**held, peer_id: (digest, ends_at)}
+        held = {id: by for id, by in self._makers.items() if peers.live(id)}
+        self._makers = {**held, peer_id: (maker, ends_at)}
 
 
 def offer_problem(error: OfferError) -> Problem:

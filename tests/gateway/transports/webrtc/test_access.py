@@ -50,6 +50,8 @@ def test_a_ticket_makes_one_connection_and_holds_for_it(locked: Doorway) -> None
 
 
 def test_the_json_form_takes_a_ticket_for_the_session_that_it_names(locked: Doorway) -> None:
+    locked.settings["limit_key"] = "50/h"
+
     async def story() -> None:
         browser = Browser(locked)
         body = {"sdp": await browser.offer(), "type": "offer", "session_id": "a"}
@@ -62,6 +64,10 @@ def test_the_json_form_takes_a_ticket_for_the_session_that_it_names(locked: Door
             assert (made.status_code, made.json()["session_id"]) == (200, "a")
             held = bearer((await locked.app.state.runtime.access.session_pass("a")).value)
             where = f"/webrtc/a/{made.json()['pc_id']}"
+            # What a ticket has made counts as its session's passes do, also when it is used.
+            asked = [await client.get(where, headers=one) for one in (right, held)]
+            left = [one.headers["ratelimit"].partition(";t=")[0] for one in (made, *asked)]
+            assert left == ['"key";r=49', '"key";r=48', '"key";r=47']
             assert (await client.delete(where, headers=held)).status_code == 200
         await browser.close()
 
