@@ -102,12 +102,13 @@ def create_app(
     )
     behind = settings.services is not None or registration.on
     runtime = Runtime(settings, store, stages=stages, elsewhere=elsewhere)
-    runtime.service_breakers = registry.open_breakers
+    own = registry_of(chat_server(settings))
+    runtime.service_breakers = lambda: (*registry.open_breakers(), *own.open_breakers())
     webrtc = Signalling(runtime, settings)
     usage, tokens = UsageLedger(), token_limiter_of(settings, store)
-    own = registry_of(chat_server(settings))
+    http_limits = None if runtime.limiter is None else HttpLimits(runtime.limiter)
     chats = ChatEndpoints(
-        ModelCalls(models, registry, own, upstreams, keys_of(settings)), tokens, usage
+        ModelCalls(models, registry, own, upstreams, keys_of(settings)), tokens, usage, http_limits
     )
     http_access = HttpAccess(
         runtime.access,
@@ -115,7 +116,7 @@ def create_app(
         webrtc_token=webrtc.token,
         maker=webrtc.maker,
         roles=policy(settings.service_roles),
-        limits=None if runtime.limiter is None else HttpLimits(runtime.limiter),
+        limits=http_limits,
     )
     services = Services(settings, runtime.responders, options(settings).llm_server)
     status = StatusSources(
@@ -196,7 +197,7 @@ def create_app(
                     *live_session_operations(runtime.observed, operator),
                     limits_operation(runtime.limiter, tokens, operator),
                     drain_operation(drain, operator),
-                    *service_operations(registry, prober, reload, totals, operator),
+                    *service_operations(registry, prober, reload, totals, operator, own),
                     *registration_operations(registration, operator),
                     *webhook_operations(store, runtime.webhooks, operator),
                     *chats.operations(),

@@ -4,10 +4,10 @@ A reply that may have to be asked for again is held back until it is judged; any
 piece by piece. Every reply is counted, those that no client gets as well.
 """
 
+import asyncio
 import json
 import logging
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -16,9 +16,15 @@ from typing import Any, Final
 from starlette.types import Message
 
 from gateway.models.replies import ReplyReader, ReplyWishes
+from gateway.models.requests import (
+    PlainServers,
+    addition_to,
+    asked_for,
+    idempotency_key,
+    path_of,
+)
 from gateway.models.routing import ModelReply, Pins, Reason, judge
-from gateway.models.usage import prompt_tokens
-from gateway.services.definition import ServiceSpec
+from gateway.models.usage import CallUsage, prompt_tokens
 from gateway.services.exchange import Exchange, NoAnswer, ProxiedCall, ServiceAnswer
 from gateway.services.forwarding import Framing, Headers
 from gateway.services.model_specs import Models, ModelSpec
@@ -29,12 +35,10 @@ from stages._sse import MalformedStream
 
 logger = logging.getLogger("parley.models")
 
-PREFIX: Final = b"/v1"
 EVENTS: Final = b"text/event-stream"
 MOST_HELD_BYTES: Final = 1_000_000
 """A reply that is longer than this cannot be judged, and counts as one that failed."""
 
-MOST_PLAIN: Final = 64
 LEARNS: Final = (400, 422)
 
 
@@ -52,22 +56,35 @@ class ModelUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCall:
-    """A request: `call` says who asks, `body` what; `client` and `session` are for the pins."""
+    """A request: `call` says who asks, `body` what; `client` and `session` are for the pins.
+
+    `begun` is when, by the loop's clock. `admit` is called with the name of each service before it
+    is asked, and raises where it may not be.
+    """
 
     call: ProxiedCall
     body: Mapping[str, Any]
     client: str
     session: str
+    begun: float
+    admit: Callable[[str], Awaitable[None]]
 
     @property
     def streamed(self) -> bool:
         return bool(self.body.get("stream"))
+
+    @property
+    def ends_at(self) -> float | None:
+        """Until when its client waits for the head of an answer, where it says so."""
+        budget_s = self.call.budget_s
+        return None if budget_s is None else self.begun + budget_s
 
 
 class ModelAnswer:
     """An answer whose head is there, to be used in an `async with` block and read once.
 
     `model` has given it, since `escalated` for the one before. `replies` are the tokens so far.
+    `longest_s` is how long it may take where it is held, `most_bytes` how long it may be.
     """
 
     def __init__(
@@ -77,7 +94,12 @@ class ModelAnswer:
         status: int,
         head: Headers,
         before: tuple[ModelReply, ...],
+        *,
+        longest_s: float,
+        most_bytes: int,
     ) -> None:
+        self.longest_s = longest_s
+        self._most_bytes = most_bytes
         self.model = model
         self.escalated = escalated
         self.status = status
@@ -101,8 +123,11 @@ class ModelAnswer:
             yield self._held
         if self._answered is None:
             return
-        reader = self._reader
+        reader, got = self._reader, 0
         async for piece in self._answered.pieces():
+            got += len(piece)
+            if got > self._most_bytes:
+                raise MalformedStream("the answer is longer than max_response_mb")
             if said := piece if reader is None else reader.feed(piece):
                 yield said
         if reader is not None and (said := reader.finish()):
@@ -140,7 +165,7 @@ class ModelCalls:
         self._upstreams = upstreams
         self._keys = keys
         self._pins = Pins()
-        self._plain: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._plain = PlainServers()
 
     async def ask(self, call: ModelCall, spent: list[ModelReply]) -> ModelAnswer:
         """The answer of a model. `spent` gets the replies that no client is given.
@@ -175,15 +200,15 @@ class ModelCalls:
         """One model's answer, and why the next one is to be asked."""
         judged = bool(spec.escalate_to)
         try:
-            answer = await self._answer(spec, call, escalated, tuple(spent))
+            answer = await self._answer(spec, call, escalated, spent)
         except ModelUnavailable as error:
             return error, judge(spec, None)
         if not judged:
             return answer, None
         try:
-            async with answer:
+            async with answer, asyncio.timeout(answer.longest_s):
                 held, whole = await _held(answer)
-        except (UpstreamFailed, MalformedStream):
+        except (UpstreamFailed, MalformedStream, TimeoutError):
             whole, held = False, b""
         except BaseException:  # its client has left
             if answer._reader is not None:
@@ -204,26 +229,23 @@ class ModelCalls:
         spec: ModelSpec,
         call: ModelCall,
         escalated: Reason | None,
-        before: tuple[ModelReply, ...],
+        spent: list[ModelReply],
     ) -> ModelAnswer:
         service = self._own.find(spec.service) or self._registry.find(spec.service)
         if service is None:
             raise ModelUnavailable(f"{spec.name} has no service now")
-        wanted = asked_for(spec, call.body)
-        known = (service.name, spec.model)
-        if known in self._plain:
+        now = asyncio.get_running_loop().time
+        addition = addition_to(spec, call.body)
+        plain = self._plain.knows(addition, now())
+        wanted = asked_for(spec, call.body, plain=plain)
+        answer = await self._exchange(service, spec, call, wanted, escalated, spent)
+        if answer.status in LEARNS and addition[-1] and not plain:
+            async with answer:
+                pass
             wanted = asked_for(spec, call.body, plain=True)
-        answer = await self._exchange(service, spec, call, wanted, escalated, before)
-        if answer.status in LEARNS and known not in self._plain:
-            plain = asked_for(spec, call.body, plain=True)
-            if plain != wanted:
-                async with answer:
-                    pass
-                answer = await self._exchange(service, spec, call, plain, escalated, before)
-                if answer.status < 400:
-                    self._plain[known] = None
-                    if len(self._plain) > MOST_PLAIN:
-                        self._plain.popitem(last=False)
+            answer = await self._exchange(service, spec, call, wanted, escalated, spent)
+            if answer.status < 400:
+                self._plain.learn(addition, now())
         return answer
 
     async def _exchange(
@@ -233,34 +255,65 @@ class ModelCalls:
         call: ModelCall,
         wanted: Mapping[str, Any],
         escalated: Reason | None,
-        before: tuple[ModelReply, ...],
+        spent: list[ModelReply],
     ) -> ModelAnswer:
+        await call.admit(service.name)
+        left_s = None
+        if call.ends_at is not None:
+            left_s = call.ends_at - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                raise ModelUnavailable(f"{spec.name}: no time is left")
         sent = json.dumps(wanted, separators=(",", ":")).encode()
         proxied = replace(
             call.call,
             raw_path=path_of(service.spec),
             query=b"",
-            headers=self._headers(service.name, call),
+            headers=self._headers(service.name, call, sent),
             framing=Framing(len(sent)),
+            budget_s=left_s,
         )
+        if self._own.find(service.name) is not None:  # it need not be of the platform
+            proxied = replace(proxied, origin=replace(call.call.origin, client="", host=b""))
         body = RequestBody(_received(sent), empty=False, most_bytes=len(sent))
         stack = AsyncExitStack()
+        asked = ModelReply(
+            spec.name,
+            CallUsage(prompt_tokens(call.body), estimated=True),
+            judge(spec, None),
+        )
         try:
             exchange = Exchange(service, self._upstreams, proxied, body)
             answered = await stack.enter_async_context(exchange.answer())
         except NoAnswer as missing:
             logger.warning("%s: %s: %s", spec.name, service.name, missing.reason)
+            if missing.missing == "late" and not missing.unseen:
+                spent.append(asked)  # it has been worked on
             raise ModelUnavailable(
                 f"{spec.name}: {missing.reason}", missing.retry_after_s
             ) from None
+        except asyncio.CancelledError:  # the service may work all the same
+            spent.append(replace(asked, escalated=None))
+            raise
         if answered.status in (401, 403) and service.name in self._keys:
             await stack.aclose()
             logger.error("%s: %s refuses the key of the gateway", spec.name, service.name)
             raise ModelUnavailable(f"{spec.name}: its server refuses the gateway")
+        if 300 <= answered.status < 400:
+            await stack.aclose()
+            raise ModelUnavailable(f"{spec.name}: its server leads elsewhere")
         types = [value.lower() for name, value in answered.head if name == b"content-type"]
         head = [(name, value) for name, value in answered.head if name == b"content-type"]
         head += [(name, value) for name, value in answered.head if name == b"retry-after"]
-        answer = ModelAnswer(spec.name, escalated, answered.status, head, before)
+        longest_s = service.spec.timeout_s
+        answer = ModelAnswer(
+            spec.name,
+            escalated,
+            answered.status,
+            head,
+            tuple(spent),
+            longest_s=longest_s if left_s is None else min(longest_s, left_s),
+            most_bytes=service.spec.max_response_bytes,
+        )
         answer._stack, answer._answered = stack, answered
         coded = any(
             name == b"content-encoding" and value.lower() != b"identity"
@@ -282,8 +335,8 @@ class ModelCalls:
             )
         return answer
 
-    def _headers(self, service: str, call: ModelCall) -> Headers:
-        """None of the client's but its key for doing it once: the others are for the gateway."""
+    def _headers(self, service: str, call: ModelCall, sent: bytes) -> Headers:
+        """None of the client's, which are for the gateway; its key for doing it once is another."""
         found: Headers = [
             (b"content-type", b"application/json"),
             (b"accept", EVENTS if call.streamed else b"application/json"),
@@ -291,27 +344,8 @@ class ModelCalls:
         ]
         if (key := self._keys.get(service)) is not None:
             found.append((b"authorization", key.encode()))
-        return found + [line for line in call.call.headers if line[0] == b"idempotency-key"]
-
-
-def asked_for(spec: ModelSpec, body: Mapping[str, Any], *, plain: bool = False) -> dict[str, Any]:
-    """What a service is asked for: usage of a stream, and probabilities where a reply is judged.
-
-    `plain` leaves both out, for servers that refuse them.
-    """
-    wanted = {**body, "model": spec.model}
-    if plain:
-        return wanted
-    if body.get("stream"):
-        wanted["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-    if spec.escalate_to and spec.confidence > 0:
-        wanted["logprobs"] = True
-    return wanted
-
-
-def path_of(spec: ServiceSpec) -> bytes:
-    """Where a service takes chats: below its `base_path`, or `/v1` where it has none."""
-    return PREFIX + (spec.base_path or "/v1").encode() + b"/chat/completions"
+        once = idempotency_key(call.client, call.call.headers, sent)
+        return found if once is None else [*found, (b"idempotency-key", once)]
 
 
 async def _held(answer: ModelAnswer) -> tuple[bytes, bool]:

@@ -18,6 +18,9 @@ from stages.llm._refusal import RefusalFilter
 
 DONE: Final = "[DONE]"
 
+LEAST_LOGPROB: Final = -1e6
+"""Smaller ones are as impossible, and their sum might be no number."""
+
 MOST_READ_BYTES: Final = 4_000_000
 """The usage of a longer reply is not looked for: it is an estimate."""
 
@@ -51,6 +54,7 @@ class ReplyReader:
         self._text: list[str] = []
         self._logprobs: list[float] = []
         self._refused = self._failed = self._called = False
+        self._ended = False
 
     def feed(self, piece: bytes) -> bytes:
         """Take a piece of the answer's body."""
@@ -63,11 +67,13 @@ class ReplyReader:
 
     def finish(self) -> bytes:
         """The body is at its end."""
+        self._ended = True
         if self._events is not None:
             return b"".join(map(self._event, self._events.finish()))
         body = bytes(self._whole)
         self._whole.clear()
-        completion = _object(body)
+        cut = not self._judged and self._bytes > MOST_READ_BYTES
+        completion = None if cut else _object(body)
         if completion is None:
             self._failed = True
             self._characters += self._bytes
@@ -79,10 +85,18 @@ class ReplyReader:
 
     @property
     def usage(self) -> CallUsage:
-        """What it has taken so far; an estimate where the server has not told it yet."""
-        if self._usage is not None:
-            return self._usage
-        return CallUsage(self._prompt_tokens, estimated_tokens(self._characters), estimated=True)
+        """What it has taken so far; an estimate where the server has not told it yet.
+
+        Some tell it with each piece, and others begin with that of the request: where the reply was
+        broken off, what has come counts at least.
+        """
+        estimated = estimated_tokens(self._characters)
+        told = self._usage
+        if told is None:
+            return CallUsage(self._prompt_tokens, estimated, estimated=True)
+        if self._ended or told.completion >= estimated:
+            return told
+        return CallUsage(told.prompt, estimated, estimated=True)
 
     @property
     def facts(self) -> ReplyFacts:
@@ -96,7 +110,9 @@ class ReplyReader:
         )
 
     def _event(self, data: str) -> bytes:
-        chunk = None if data.strip() == DONE else _object(data.encode())
+        done = data.strip() == DONE
+        chunk = None if done else _object(data.encode())
+        self._ended = self._ended or done
         if chunk is not None:
             self._take(chunk)
             if not self._wishes.usage and not chunk.get("choices") and "usage" in chunk:
@@ -106,10 +122,13 @@ class ReplyReader:
         return b"".join(b"data: %b\n" % line.encode() for line in data.split("\n")) + b"\n"
 
     def _take(self, completion: dict[str, Any]) -> None:
-        self._usage = told_usage(completion.get("usage")) or self._usage
-        if completion.get("error") or failure_in(completion):
-            self._failed = True
+        told = told_usage(completion.get("usage"))
+        self._usage = told or self._usage
+        # The last piece of a stream tells the usage alone.
+        self._ended = self._ended or (told is not None and completion.get("choices") == [])
         try:
+            if completion.get("error") or failure_in(completion):
+                self._failed = True
             self._read(completion)
         except (ArithmeticError, AttributeError, TypeError, ValueError):
             self._failed = True
@@ -148,7 +167,7 @@ def _logprobs(value: Any) -> Iterable[float]:
     for entry in entries or ():
         logprob = entry.get("logprob")
         if isinstance(logprob, int | float) and math.isfinite(logprob):
-            yield float(logprob)
+            yield max(float(logprob), LEAST_LOGPROB)
 
 
 def _without_logprobs(completion: dict[str, Any]) -> bool:

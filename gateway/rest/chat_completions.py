@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,10 +18,10 @@ from gateway.limits.limiter import LimitsUnavailable
 from gateway.limits.token_limiter import ANYBODY, Spending, TokenLimiter
 from gateway.models.calls import ModelAnswer, ModelCall, ModelCalls, ModelUnavailable, NoModel
 from gateway.models.routing import ModelReply
-from gateway.models.usage import CallUsage, UsageLedger, prompt_tokens
+from gateway.models.usage import UsageLedger, prompt_tokens
 from gateway.rest import problems
 from gateway.rest.access import ADMITTED, Admitted, counted_as
-from gateway.rest.limits import note
+from gateway.rest.limits import HttpLimits, note
 from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.problems import Kind
 from gateway.rest.proxied_request import proxied_call
@@ -94,9 +95,19 @@ class ModelsPage(BaseModel):
 
 
 class ChatEndpoints:
-    """The endpoints. `tokens` says whether a client may, `ledger` what it has taken."""
+    """The endpoints. `tokens` says whether a client may, `ledger` what it has taken.
 
-    def __init__(self, calls: ModelCalls, tokens: TokenLimiter, ledger: UsageLedger) -> None:
+    `limits` counts requests to each service, where they are limited.
+    """
+
+    def __init__(
+        self,
+        calls: ModelCalls,
+        tokens: TokenLimiter,
+        ledger: UsageLedger,
+        limits: HttpLimits | None = None,
+    ) -> None:
+        self._limits = limits
         self._calls = calls
         self._tokens = tokens
         self._ledger = ledger
@@ -124,7 +135,7 @@ class ChatEndpoints:
                         "The reply", Completion, EXAMPLE_ANSWER, media=("text/event-stream",)
                     )
                 },
-                errors=(*errors, problems.QUOTA_USED, problems.LIMITS_UNAVAILABLE),
+                errors=(*errors, *problems.OF_LIMITS),
             ),
             Operation(
                 method="GET",
@@ -168,6 +179,8 @@ class ChatEndpoints:
             body=wanted,
             client=client,
             session=session,
+            begun=asyncio.get_running_loop().time(),
+            admit=partial(self._admit, request),
         )
         try:
             async with while_here(request.receive):
@@ -180,15 +193,16 @@ class ChatEndpoints:
             wait_s = max(1, math.ceil(error.retry_after_s))
             raise MODEL_UNAVAILABLE(str(error), headers={"retry-after": f"{wait_s}"}) from None
         except CallerLeft:
-            # The service may have worked all the same: at least the request is counted.
-            asked = CallUsage(prompt_tokens(wanted), estimated=True)
-            count.spent = count.spent or [ModelReply(body.model, asked)]
             await count.end()
             raise problems.INCOMPLETE_BODY() from None
         except BaseException:
             await count.end()
             raise
         return ChatResponse(answer, count.end)
+
+    async def _admit(self, request: Request, service: str) -> None:
+        if self._limits is not None:
+            await self._limits.service(request, service)
 
 
 class _Count:

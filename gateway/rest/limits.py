@@ -58,6 +58,16 @@ class HttpLimits:
         except LimitsUnavailable:
             raise LIMITS_UNAVAILABLE(headers=RETRY) from None
 
+    async def service(self, request: HTTPConnection, name: str) -> None:
+        """Count a request that goes to this service, too. The last one's verdict is told."""
+        try:
+            verdicts = await self._limiter.client(None, name, changes=False)
+        except LimitsUnavailable:
+            raise LIMITS_UNAVAILABLE(headers=RETRY) from None
+        told = request.scope.setdefault(LIMITS, [])
+        told[:] = [one for one in told if one.limit.policy != "service"]
+        note(request, verdicts)
+
 
 class LimitHeaders:
     """Tells in each answer what its limits leave; the middleware around every route."""

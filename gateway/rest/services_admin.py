@@ -133,8 +133,12 @@ def service_operations(
     reload: ServicesReload | None,
     totals: Totals,
     access: OperatorAccess,
+    own: Registry | None = None,
 ) -> list[Operation]:
-    """The endpoints for services; `reload` is None where there is no file."""
+    """The endpoints for services; `reload` is None where there is no file.
+
+    `own` are services behind no path, whose breakers count with the others'.
+    """
 
     def named(request: Request) -> Service:
         service = registry.find(request.path_params["service"])
@@ -174,7 +178,8 @@ def service_operations(
 
     async def metrics(request: Request) -> ServiceMetrics:
         now = asyncio.get_running_loop().time()
-        instances = [one for service in registry for one in service.instances.values()]
+        services = (*registry, *(own or ()))
+        instances = [one for service in services for one in service.instances.values()]
         for one in instances:
             one.breaker.poll(now)
         return ServiceMetrics(

@@ -139,3 +139,25 @@ def test_probabilities_that_are_none_are_passed_over(logprob: str) -> None:
 def test_a_refusal_is_told_from_an_answer_that_is_sorry() -> None:
     assert is_refusal("I cannot help with that request.")
     assert not is_refusal("Sorry to hear that. What did you do then?")
+
+
+def test_a_probability_of_nothing_is_no_confidence() -> None:
+    logprobs = {"content": [{"logprob": -1e308}] * 3}
+    _, reader = read(events(piece("Why?", logprobs=logprobs)), streamed=True)
+    assert reader.facts.confidence == 0.0
+
+
+def test_what_was_told_before_a_stream_broke_off_is_not_all_of_it() -> None:
+    begun = {"prompt_tokens": 11, "completion_tokens": 0}
+    body = events({**piece("x" * 40), "usage": begun}, {"choices": [], "usage": USAGE})
+    first, last, done = body.split(b"\n\n")[:3]
+
+    def usage(*parts: bytes) -> CallUsage:
+        reader = ReplyReader(streamed=True, judged=False, wishes=ALL, prompt_tokens=5)
+        for part in parts:
+            reader.feed(part + b"\n\n")
+        return reader.usage
+
+    assert usage(first) == CallUsage(11, 10, estimated=True)
+    assert usage(first, last) == usage(first, last, done) == CallUsage(11, 3)
+    assert usage(first, done) == CallUsage(11, 0)

@@ -85,11 +85,17 @@ def says(content: str, *logprobs: float, usage: Any = USAGE, status: int = 200) 
     return say
 
 
-def behind(gateway: Gateway, models: list[dict[str, Any]], **ports: int) -> None:
-    """Have services at these ports behind the gateway, and these models of theirs."""
+def behind(
+    gateway: Gateway,
+    models: list[dict[str, Any]],
+    more: dict[str, Any] | None = None,
+    **ports: int,
+) -> None:
+    """Have services at these ports behind the gateway, with `more` fields, and these models."""
     services = [
         {"name": name, "host": "127.0.0.1", "port": port, "health_endpoint": None}
         | {"retry_policy": {"max_attempts": 1}}
+        | (more or {})
         for name, port in ports.items()
     ]
     path = Path(gateway.settings["data_dir"]) / "services.yaml"
@@ -408,6 +414,148 @@ def test_a_client_that_leaves_ends_the_call_and_what_came_is_counted(
                 return
 
     told(gateway, story, stub)
+
+
+HANGS_S = 5.0
+
+
+async def hangs(asked: dict[str, Any], send: Send) -> None:
+    await asyncio.sleep(HANGS_S)
+
+
+def test_a_service_never_gets_one_key_for_two_requests(gateway: Gateway) -> None:
+    small, large = ChatStub(says("Perhaps?", -1.0)), ChatStub(says("What was hard?"))
+    gateway.settings["api_keys"] = f"{KEY},{OTHER}"
+    behind(gateway, CHEAP_FIRST, small=small.port, large=large.port)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        for key in (KEY, KEY, OTHER):
+            answer = await chat(client, headers=bearer(key, **{"idempotency-key": "1"}))
+            assert answer.status_code == 200
+        assert (await chat(client, headers=bearer(KEY))).status_code == 200
+        sent = [[seen.all("idempotency-key") for seen in stub.seen] for stub in (small, large)]
+        for first, again, others, none in sent:
+            assert (len(first), first, none) == (1, again, [])
+            assert others not in ([], first)
+        assert sent[0][0] != sent[1][0]
+
+    told(gateway, story, small, large)
+
+
+def test_requests_to_a_service_are_limited_whichever_way_they_come(gateway: Gateway) -> None:
+    small, large = ChatStub(says("Perhaps?", -1.0)), ChatStub(says("What was hard?"))
+    gateway.settings["limit_service"] = "2/h"
+    behind(gateway, CHEAP_FIRST, small=small.port, large=large.port)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        found = [await chat(client, "large") for _ in range(3)]
+        assert [answer.status_code for answer in found] == [200, 200, 429]
+        assert found[0].headers["ratelimit-policy"] == '"service";q=2;w=3600'
+        assert refused(found[2])[1] == "too_many_requests"
+        # The cheap one may be asked, and the large one after it may not.
+        assert refused(await chat(client))[1] == "too_many_requests"
+        assert (len(small.asked), len(large.asked)) == (1, 2)
+
+    told(gateway, story, small, large)
+
+
+def test_a_service_that_is_late_has_cost_the_request(gateway: Gateway) -> None:
+    small, large = ChatStub(hangs), ChatStub(says("What was hard?"))
+    gateway.settings["admin_key"] = SecretStr(ADMIN)
+    behind(gateway, CHEAP_FIRST, {"timeout": 0.5}, small=small.port, large=large.port)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        assert (await chat(client)).headers["x-parley-escalated"] == "error"
+        large.say = hangs
+        assert refused(await chat(client, "large"))[1] == "model_unavailable"
+        by_model = {one["name"]: figures(one) for one in (await usage_of(client))["models"]}
+        assert by_model == {"interviewer": (1, 3, 0, 3, 1), "large": (2, 9 + 3, 3, 3, 0)}
+        # A client's time is that of all models together, and it is over with the first.
+        count = len(large.asked)
+        answer = await chat(client, headers={"x-budget-ms": "300"})
+        assert refused(answer)[1] == "model_unavailable"
+        assert (len(small.asked), len(large.asked)) == (2, count)
+
+    told(gateway, story, small, large)
+
+
+def test_a_client_that_leaves_while_the_large_model_works_has_asked_both(gateway: Gateway) -> None:
+    small, large = ChatStub(says("Perhaps?", -1.0)), ChatStub(hangs)
+    gateway.settings["admin_key"] = SecretStr(ADMIN)
+    behind(gateway, CHEAP_FIRST, small=small.port, large=large.port)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        asking = asyncio.create_task(chat(client))
+        while not large.asked:
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        used: dict[str, tuple[int, ...]] = {}
+        while len(used) < 2:
+            await asyncio.sleep(0.02)
+            used = {one["name"]: figures(one) for one in (await usage_of(client))["models"]}
+        assert used == {"interviewer": (1, 9, 3, 0, 1), "large": (1, 3, 0, 3, 0)}
+
+    told(gateway, story, small, large)
+
+
+def test_a_reply_that_is_held_has_its_service_s_time_as_a_whole(gateway: Gateway) -> None:
+    async def drips(asked: dict[str, Any], send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for _ in range(100):
+            chunk = {"choices": [{"index": 0, "delta": {"content": "x"}}]}
+            data = f"data: {json.dumps(chunk)}\n\n".encode()
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            await asyncio.sleep(0.05)
+
+    small, large = ChatStub(drips), ChatStub(says("What was hard?"))
+    behind(gateway, CHEAP_FIRST, {"timeout": 0.5}, small=small.port, large=large.port)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with asyncio.timeout(4):
+            answer = await chat(client, stream=True)
+        assert answer.headers["x-parley-escalated"] == "error"
+        assert "What was hard?" in answer.text
+
+    told(gateway, story, small, large)
+
+
+def test_an_answer_that_is_too_long_or_leads_elsewhere_goes_to_nobody(gateway: Gateway) -> None:
+    async def elsewhere(asked: dict[str, Any], send: Send) -> None:
+        await reply(send, 307, b"", ("location", "http://192.0.2.1/"))
+
+    stub = ChatStub(elsewhere)
+    behind(gateway, [{"name": "m", "service": "s"}], {"max_response_mb": 1}, s=stub.port)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        assert refused(await chat(client, "m"))[1] == "model_unavailable"
+        stub.say = says("x" * 1_100_000)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await chat(client, "m", stream=True)
+
+    told(gateway, story, stub)
+
+
+def test_the_chat_server_of_the_settings_learns_nothing_of_clients_and_its_breaker_is_told(
+    gateway: Gateway,
+) -> None:
+    stub = ChatStub(says("What was hard?"))
+    url = f"http://127.0.0.1:{stub.port}/v1"
+    gateway.settings |= {"llm_url": url, "llm_model": "m", "admin_key": SecretStr(ADMIN)}
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async with stub.running():
+            assert (await chat(client, "m")).status_code == 200
+        (seen,) = stub.seen
+        assert (seen.all("x-forwarded-for"), seen.all("x-forwarded-host")) == ([], [])
+        for _ in range(8):
+            assert refused(await chat(client, "m"))[1] == "model_unavailable"
+        metrics = (await client.get("/admin/metrics", headers=bearer(ADMIN))).json()
+        assert metrics["circuit_breakers_open"] == 1
+        breakers = dict(gateway.app.state.runtime._open_breakers())
+        assert breakers[f"the chat server 127.0.0.1:{stub.port}"]
+
+    told(gateway, story)
 
 
 def test_a_request_that_is_none_is_refused(gateway: Gateway) -> None:

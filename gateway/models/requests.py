@@ -1,0 +1,84 @@
+"""What a service is asked for a client's request. Pure.
+
+A reply is asked for with more than its client wants; `replies` takes it out again.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from gateway.services.definition import ServiceSpec
+from gateway.services.model_specs import ModelSpec
+
+PREFIX: Final = b"/v1"
+
+MOST_PLAIN: Final = 64
+PLAIN_S: Final = 600.0
+"""For so long a server is asked for nothing beside what its client wants, when it has refused that.
+It may have been about the one request: other clients' replies must not stay unjudged for it."""
+
+Addition = tuple[str, str, tuple[str, ...]]
+"""What a service, and which model of it, was asked for beside what a client wants."""
+
+
+def asked_for(spec: ModelSpec, body: Mapping[str, Any], *, plain: bool = False) -> dict[str, Any]:
+    """What a service is asked for: usage of a stream, and probabilities where a reply is judged.
+
+    `plain` leaves both out, for servers that refuse them.
+    """
+    wanted = {**body, "model": spec.model}
+    if plain:
+        return wanted
+    if body.get("stream"):
+        wanted["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+    if spec.escalate_to and spec.confidence > 0:
+        wanted["logprobs"] = True
+    return wanted
+
+
+def addition_to(spec: ModelSpec, body: Mapping[str, Any]) -> Addition:
+    """What `asked_for` adds to a client's request; no names where it adds nothing."""
+    wanted, plain = asked_for(spec, body), asked_for(spec, body, plain=True)
+    added = tuple(name for name, value in wanted.items() if plain.get(name) != value)
+    return spec.service, spec.model, added
+
+
+def path_of(spec: ServiceSpec) -> bytes:
+    """Where a service takes chats: below its `base_path`, or `/v1` where it has none."""
+    return PREFIX + (spec.base_path or "/v1").encode() + b"/chat/completions"
+
+
+def idempotency_key(
+    client: str, headers: Iterable[tuple[bytes, bytes]], sent: bytes
+) -> bytes | None:
+    """The `Idempotency-Key` of a request with this body, where the client has sent one.
+
+    All clients are one to a service that knows the gateway's key alone: with their own keys one
+    would get another's reply. And a service refuses a key that comes with another body, as it does
+    when another model is asked.
+    """
+    given = [value for name, value in headers if name == b"idempotency-key"]
+    if not given:
+        return None
+    parts = [client.encode(), *given, sent]
+    whole = hashlib.sha256(b"".join(b"%d:%b" % (len(part), part) for part in parts))
+    return whole.hexdigest().encode()
+
+
+class PlainServers:
+    """Which additions have been refused, each for `PLAIN_S`; at most `MOST_PLAIN` of them."""
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[Addition, float] = OrderedDict()
+
+    def knows(self, addition: Addition, now: float) -> bool:
+        """Whether to leave it out."""
+        return now < self._until.get(addition, now)
+
+    def learn(self, addition: Addition, now: float) -> None:
+        """It was refused, and all without it was not."""
+        self._until[addition] = now + PLAIN_S
+        self._until.move_to_end(addition)
+        if len(self._until) > MOST_PLAIN:
+            self._until.popitem(last=False)
