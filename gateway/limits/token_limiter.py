@@ -10,7 +10,7 @@ from functools import partial
 from gateway.limits.asked_store import AskedStore, NotCounted
 from gateway.limits.limiter import Down, LimitsUnavailable
 from gateway.limits.token_counting import MemoryTokens, RedisTokens, TokenCounting
-from gateway.limits.token_quotas import Period, TokenQuota, TokenVerdict
+from gateway.limits.token_quotas import Period, TokenQuota, TokenVerdict, crowded
 from gateway.settings import Settings
 from gateway.store import Store
 
@@ -47,14 +47,20 @@ class TokenQuotaRules:
         )
 
 
+class CallsUnderWay(Exception):
+    """Other calls of a quota may take what is left of it. The text is for the client."""
+
+
 @dataclass(slots=True)
 class Spending:
-    """One call that was let through, in the periods in which it began."""
+    """One call that was let through, in the periods in which it began. It may still take the tokens
+    that are `reserved`, beside those that are `counted`."""
 
     quotas: tuple[TokenQuota, ...]
     verdicts: tuple[TokenVerdict, ...]
     counted: int
     began_at: float
+    reserved: int = 0
 
 
 class TokenLimiter:
@@ -75,6 +81,8 @@ class TokenLimiter:
         self._counting = counting
         self._clock = clock
         self._asked = AskedStore("tokens")
+        self._under_way: Counter[str] = Counter()
+        """By the keys of quotas: what the calls of this process may still take."""
 
     @property
     def on(self) -> bool:
@@ -94,27 +102,66 @@ class TokenLimiter:
         """How long its period of now is."""
         return quota.window_s(self._clock())
 
-    async def begin(self, client: str, session: str, tokens: int) -> Spending:
+    async def begin(self, client: str, session: str, tokens: int, most: int = 0) -> Spending:
         """Count a call with the tokens that it has at least; a verdict says where it may not be.
 
-        Raises `LimitsUnavailable`.
+        It may take `most` tokens. Raises `LimitsUnavailable` and `CallsUnderWay`.
         """
         now = self._clock()
         quotas = self._rules.quotas(client, session)
         if not quotas:
             return Spending((), (), 0, now)
+        spending = Spending(quotas, (), 0, now, max(0, most - tokens))
+        under_way = [self._under_way[quota.key(now)] for quota in quotas]
+        # Before anything is waited for: of many calls at once the first may begin.
+        self._reserve(spending)
         try:
-            verdicts = await self._asked.ask(partial(self._counting.begin, quotas, tokens, now))
+            await self._begin(spending, tokens, under_way)
+        except BaseException:
+            self._release(spending)
+            raise
+        if not all(verdict.allowed for verdict in spending.verdicts):
+            self._release(spending)
+        return spending
+
+    async def _begin(self, spending: Spending, tokens: int, under_way: list[int]) -> None:
+        begin = partial(self._counting.begin, spending.quotas, tokens, spending.began_at)
+        try:
+            spending.verdicts = await self._asked.ask(begin)
         except NotCounted:
             if self._rules.down != "open":
                 raise LimitsUnavailable from None
-            return Spending(quotas, (), 0, now)
-        self.refused.update(one.limit.policy for one in verdicts if not one.allowed)
-        return Spending(quotas, verdicts, tokens, now)
+            return
+        spending.counted = tokens
+        refused = [one.limit.policy for one in spending.verdicts if not one.allowed]
+        self.refused.update(refused)
+        if refused or (full := crowded(spending.verdicts, under_way)) is None:
+            return
+        self.refused[full.limit.policy] += 1
+        await self._add(spending, -tokens)
+        raise CallsUnderWay(
+            f"other calls may take what is left of {full.most} tokens in a {full.limit.period}"
+        )
 
     async def end(self, spending: Spending, tokens: int) -> None:
         """The call has taken so many tokens in all. They are lost where they cannot be counted."""
-        more = tokens - spending.counted
+        self._release(spending)
+        await self._add(spending, tokens - spending.counted)
+
+    def _reserve(self, spending: Spending) -> None:
+        for quota in spending.quotas:
+            self._under_way[quota.key(spending.began_at)] += spending.reserved
+
+    def _release(self, spending: Spending) -> None:
+        """Idempotent."""
+        for quota in spending.quotas:
+            key = quota.key(spending.began_at)
+            self._under_way[key] -= spending.reserved
+            if not self._under_way[key]:
+                del self._under_way[key]
+        spending.reserved = 0
+
+    async def _add(self, spending: Spending, more: int) -> None:
         if not spending.quotas or not more:
             return
         add = partial(self._counting.add, spending.quotas, more, spending.began_at)

@@ -2,7 +2,8 @@
 
 How many tokens a call takes is known when it is over. So a call that begins is counted with what
 its request has at least, and it may begin while less than the quota is used; the rest is added
-afterwards. Calls that are under way when a quota is used up come to their ends.
+afterwards. Calls that are under way when a quota is used up come to their ends. So that many at
+once do not use it up many times over, none begins while others may take what is left.
 """
 
 import math
@@ -80,6 +81,13 @@ def judged(
         )
         for quota, before in zip(quotas, used, strict=True)
     )
+
+
+def crowded(verdicts: Sequence[TokenVerdict], under_way: Sequence[int]) -> TokenVerdict | None:
+    """The quota of which calls under way may take all that is left; `under_way` are the tokens that
+    those may still take, of each."""
+    found = zip(verdicts, under_way, strict=True)
+    return next((one for one, tokens in found if tokens and one.remaining <= tokens), None)
 
 
 def spent(

@@ -13,6 +13,9 @@ from typing import Any, Final
 CHARACTERS_A_TOKEN: Final = 4
 """Of English in the usual vocabularies, about. Assumed value, used where a server tells nothing."""
 
+LONGEST_REPLY: Final = 1000
+"""Tokens of a reply whose request says no bound, for as long as it is under way. Assumed value."""
+
 MOST_KEPT: Final = 1000
 LONGEST_TOLD: Final = 10_000_000
 """More tokens than this are no figure of one call."""
@@ -59,6 +62,13 @@ def prompt_tokens(body: Mapping[str, Any]) -> int:
     tools = body.get("tools")
     characters = sum(map(len, texts)) + (len(json.dumps(tools)) if tools else 0)
     return max(1, estimated_tokens(characters))
+
+
+def most_tokens(body: Mapping[str, Any]) -> int:
+    """About how many tokens a call may take: the request, and each reply at its longest."""
+    names = ("max_completion_tokens", "max_tokens")
+    longest = next((n for name in names if (n := _count(body.get(name)))), LONGEST_REPLY)
+    return prompt_tokens(body) + (_count(body.get("n")) or 1) * longest
 
 
 def _text_of(message: Any) -> str:

@@ -15,10 +15,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.limits.limiter import LimitsUnavailable
-from gateway.limits.token_limiter import ANYBODY, Spending, TokenLimiter
+from gateway.limits.token_limiter import ANYBODY, CallsUnderWay, Spending, TokenLimiter
 from gateway.models.calls import ModelAnswer, ModelCall, ModelCalls, ModelUnavailable, NoModel
 from gateway.models.routing import ModelReply
-from gateway.models.usage import UsageLedger, prompt_tokens
+from gateway.models.usage import UsageLedger, most_tokens, prompt_tokens
 from gateway.rest import problems
 from gateway.rest.access import ADMITTED, Admitted, counted_as
 from gateway.rest.limits import HttpLimits, note
@@ -169,9 +169,13 @@ class ChatEndpoints:
         client = ANYBODY if admitted is None else counted_as(admitted.grant)
         wanted = body.model_dump(exclude_unset=True)
         try:
-            spending = await self._tokens.begin(client, session, prompt_tokens(wanted))
+            spending = await self._tokens.begin(
+                client, session, prompt_tokens(wanted), most_tokens(wanted)
+            )
         except LimitsUnavailable:
             raise problems.LIMITS_UNAVAILABLE(headers=problems.RETRY) from None
+        except CallsUnderWay as error:
+            raise problems.TOO_MANY_REQUESTS(str(error), headers=problems.RETRY) from None
         note(request, spending.verdicts)
         count = _Count(self._tokens, self._ledger, spending, _shown(admitted), session)
         call = ModelCall(
@@ -257,6 +261,7 @@ class ChatResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = {"status": self.status_code, "headers": self.raw_headers}
+        ended = False
         try:
             async with while_here(receive) as stop_watching, self._answer as answer:
                 await send({"type": "http.response.start", **head})
@@ -264,6 +269,9 @@ class ChatResponse(Response):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 # After the last piece the server says that the client has left.
                 stop_watching()
+                # Who has all of it may call again at once, and this call is no longer under way.
+                ended = True
+                await self._end(answer)
                 await send({"type": "http.response.body", "body": b""})
         except (UpstreamFailed, MalformedStream) as error:
             # Its head is with the client already: to close the connection is to say so.
@@ -271,7 +279,8 @@ class ChatResponse(Response):
         except CallerLeft:
             pass
         finally:
-            await self._end(self._answer)
+            if not ended:
+                await self._end(self._answer)
 
 
 class CallerLeft(Exception):

@@ -9,7 +9,12 @@ import pytest
 
 from gateway.limits.limiter import Down, LimitsUnavailable
 from gateway.limits.token_counting import MemoryTokens, RedisTokens
-from gateway.limits.token_limiter import Spending, TokenLimiter, TokenQuotaRules
+from gateway.limits.token_limiter import (
+    CallsUnderWay,
+    Spending,
+    TokenLimiter,
+    TokenQuotaRules,
+)
 from gateway.limits.token_quotas import TokenQuota, TokenVerdict
 from gateway.store import StoreBusy, StoreUnavailable
 from gateway.store.redis import RedisStore
@@ -269,5 +274,81 @@ def test_the_tokens_of_a_call_are_counted_although_redis_was_away_when_another_b
         await limiter.end(spending, 60)
         (verdict,) = (await limiter.begin("a", "", 0)).verdicts
         assert verdict.remaining == 40
+
+    run_virtual(main())
+
+
+def test_no_call_begins_while_others_may_take_what_is_left() -> None:
+    async def main() -> None:
+        limiter = TokenLimiter(TokenQuotaRules(day=100), MemoryTokens(), clock=lambda: NOON)
+        # A call that may take more than there is begins all the same, alone.
+        first = await limiter.begin("a", "", 5, 60)
+        second = await limiter.begin("a", "", 5, 60)
+        for _ in range(3):
+            with pytest.raises(CallsUnderWay, match="what is left of 100 tokens in a day"):
+                await limiter.begin("a", "", 5, 60)
+        await limiter.end(await limiter.begin("b", "", 5, 600), 10)
+        await limiter.end(first, 20)
+        third = await limiter.begin("a", "", 5, 60)
+        (verdict,) = third.verdicts
+        assert (verdict.allowed, verdict.remaining) == (True, 100 - 20 - 5 - 5)
+        assert limiter.refused == {"tokens-day": 3}
+        for spending in (second, third):
+            await limiter.end(spending, 10)
+        (verdict,) = (await limiter.begin("a", "", 0)).verdicts
+        assert verdict.remaining == 60
+
+    run_virtual(main())
+
+
+class Slow(MemoryTokens):
+    """Redis, which takes its time."""
+
+    async def begin(
+        self, quotas: Sequence[TokenQuota], tokens: int, now: float
+    ) -> tuple[TokenVerdict, ...]:
+        await asyncio.sleep(0.1)
+        return await super().begin(quotas, tokens, now)
+
+
+def test_of_many_calls_at_once_so_many_begin_as_the_quota_has_room_for() -> None:
+    async def main() -> None:
+        limiter = TokenLimiter(TokenQuotaRules(month=1000), Slow(), clock=lambda: NOON)
+        asked = [limiter.begin("a", "", 1, 301) for _ in range(50)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        begun = [one for one in found if isinstance(one, Spending)]
+        assert (len(begun), len(found) - len(begun)) == (4, 46)
+        assert all(isinstance(one, Spending | CallsUnderWay) for one in found)
+        for one in begun:
+            await limiter.end(one, 300)
+        (verdict,) = (await limiter.begin("a", "", 0)).verdicts
+        assert (verdict.allowed, verdict.remaining) == (False, 0)
+
+    run_virtual(main())
+
+
+def test_a_call_that_does_not_begin_keeps_no_room() -> None:
+    async def main() -> None:
+        limiter = TokenLimiter(TokenQuotaRules(day=100), Slow(), clock=lambda: NOON)
+        leaving = asyncio.create_task(limiter.begin("a", "", 1, 500))
+        await asyncio.sleep(0.05)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        spending = await limiter.begin("a", "", 1, 10)
+        await limiter.end(spending, 100)
+        refused = await limiter.begin("a", "", 1, 500)
+        assert [one.allowed for one in refused.verdicts] == [False]
+        assert not limiter._under_way
+
+    run_virtual(main())
+
+
+def test_where_calls_go_on_uncounted_they_keep_their_room_until_they_end() -> None:
+    async def main() -> None:
+        limiter = TokenLimiter(TokenQuotaRules(day=100, down="open"), Away(), clock=lambda: NOON)
+        spending = await limiter.begin("a", "", 1, 50)
+        assert limiter._under_way.total() == 49
+        await limiter.end(spending, 50)
+        assert not limiter._under_way
 
     run_virtual(main())

@@ -1,6 +1,17 @@
 """Tokens are counted for keys, sessions and models."""
 
-from gateway.models.usage import CallUsage, UsageLedger, UsageTotal, prompt_tokens
+from typing import Any
+
+import pytest
+
+from gateway.models.usage import (
+    LONGEST_REPLY,
+    CallUsage,
+    UsageLedger,
+    UsageTotal,
+    most_tokens,
+    prompt_tokens,
+)
 
 
 def test_a_call_is_counted_for_its_key_its_session_and_each_model() -> None:
@@ -31,3 +42,23 @@ def test_a_prompt_is_estimated_by_its_texts_and_tools() -> None:
     assert prompt_tokens({"messages": messages}) == 12
     assert prompt_tokens({"messages": messages, "tools": [{"a": 1}]}) == 15
     assert prompt_tokens({"messages": [{}]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "replies"),
+    [
+        ({}, LONGEST_REPLY),
+        ({"max_tokens": 50}, 50),
+        ({"max_completion_tokens": 70, "max_tokens": 50, "n": 3}, 210),
+        ({"max_completion_tokens": None, "max_tokens": 50}, 50),
+        ({"max_tokens": -5, "n": 0}, LONGEST_REPLY),
+        ({"max_tokens": "many", "n": True}, LONGEST_REPLY),
+        ({"max_tokens": 1.5, "n": [3]}, LONGEST_REPLY),
+    ],
+    ids=["nothing", "max_tokens", "both and n", "null", "negative", "texts", "fractions"],
+)
+def test_a_call_may_take_its_request_and_each_reply_at_its_longest(
+    more: dict[str, Any], replies: int
+) -> None:
+    body = {"messages": [{"role": "user", "content": "x" * 40}], **more}
+    assert most_tokens(body) == 10 + replies

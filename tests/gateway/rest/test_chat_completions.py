@@ -351,6 +351,38 @@ def test_tokens_of_a_key_and_a_session_are_limited(gateway: Gateway) -> None:
     told(gateway, story, stub)
 
 
+def test_many_calls_at_once_do_not_take_a_quota_many_times(gateway: Gateway) -> None:
+    go_on = asyncio.Event()
+
+    async def works(asked: dict[str, Any], send: Send) -> None:
+        await go_on.wait()
+        await says("What was hard?")(asked, send)
+
+    stub = ChatStub(works)
+    gateway.settings |= {"api_keys": KEY, "tokens_day": 100}
+    behind(gateway, [{"name": "m", "service": "s"}], s=stub.port)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async def ask(**more: Any) -> httpx.Response:
+            return await chat(client, "m", headers=bearer(KEY), **more)
+
+        asked = [asyncio.create_task(ask(max_tokens=20, n=5)) for _ in range(10)]
+        while sum(one.done() for one in asked) < 9:
+            await asyncio.sleep(0.01)
+        go_on.set()
+        answers = await asyncio.gather(*asked)
+        assert sorted(answer.status_code for answer in answers) == [200] + [429] * 9
+        over = next(answer for answer in answers if answer.status_code == 429)
+        words = "other calls may take what is left of 100 tokens in a day"
+        assert refused(over) == (429, "too_many_requests", words)
+        assert over.headers["retry-after"] == "5"
+        found = [await ask() for _ in range(3)]
+        assert [answer.status_code for answer in found] == [200] * 3
+        assert len(stub.asked) == 4
+
+    told(gateway, story, stub)
+
+
 def test_no_call_begins_while_tokens_cannot_be_counted(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
