@@ -7,7 +7,7 @@ piece by piece. Every reply is counted, those that no client gets as well.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -106,6 +106,7 @@ class ModelAnswer:
         self.head = head
         self._before = before
         self._stack = AsyncExitStack()
+        self._own: ModelReply | None = None
         self._reader: ReplyReader | None = None
         self._answered: ServiceAnswer | None = None
         self._held = b""
@@ -115,7 +116,11 @@ class ModelAnswer:
         """All replies, those that were not good enough first."""
         if self._reader is None:
             return self._before
-        return (*self._before, ModelReply(self.model, self._reader.usage))
+        return (*self._before, self._own or ModelReply(self.model, self._reader.usage))
+
+    def stand_in(self, others: Iterable[ModelReply], own: ModelReply) -> None:
+        """It is given although another was asked after it; its tokens are `own`."""
+        self._before, self._own = tuple(others), own
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body. Raises `UpstreamFailed` and `MalformedStream` where it breaks off."""
@@ -177,13 +182,23 @@ class ModelCalls:
         if spec is None:
             raise NoModel(asked)
         escalated: Reason | None = None
+        unsure: tuple[ModelAnswer, ModelReply] | None = None
         while True:
             answer, reason = await self._reply(spec, call, escalated, spent)
+            if reason == "confidence" and isinstance(answer, ModelAnswer):
+                unsure = answer, spent[-1]
             following = self.models.find(spec.escalate_to) if reason else None
             if following is None:  # the next one may have gone with a new file
                 break
             logger.info("%s is asked after %s: %s", following.name, spec.name, reason)
             spec, escalated = following, reason
+        if unsure is not None and unsure[0] is not answer and _is_missing(answer):
+            if isinstance(answer, ModelAnswer):
+                async with answer:
+                    pass
+            answer, own = unsure
+            answer.stand_in((one for one in spent if one is not own), own)
+            return answer  # and the session may have a better one next time
         if isinstance(answer, ModelUnavailable):
             raise answer
         if answer.status < 400:
@@ -346,6 +361,13 @@ class ModelCalls:
             found.append((b"authorization", key.encode()))
         once = idempotency_key(call.client, call.call.headers, sent)
         return found if once is None else [*found, (b"idempotency-key", once)]
+
+
+def _is_missing(answer: ModelAnswer | ModelUnavailable) -> bool:
+    """Whether a model could not answer: then the unsure reply of the one before is better."""
+    if isinstance(answer, ModelUnavailable):
+        return True
+    return answer.status >= 500 or answer.status == 429
 
 
 async def _held(answer: ModelAnswer) -> tuple[bytes, bool]:

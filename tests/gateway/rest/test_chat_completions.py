@@ -85,6 +85,13 @@ def says(content: str, *logprobs: float, usage: Any = USAGE, status: int = 200) 
     return say
 
 
+HANGS_S = 5.0
+
+
+async def hangs(asked: dict[str, Any], send: Send) -> None:
+    await asyncio.sleep(HANGS_S)
+
+
 def behind(
     gateway: Gateway,
     models: list[dict[str, Any]],
@@ -259,6 +266,31 @@ def test_the_large_model_is_asked_where_the_cheap_one_is_unsure_and_a_session_st
         assert len(small.asked) == count
         other = await chat(client, headers={"x-session-id": "s-2"})
         assert other.headers["x-parley-escalated"] == "refusal"
+
+    told(gateway, story, small, large)
+
+
+@pytest.mark.parametrize("way", ["away", "down", "crowded", "late"])
+def test_an_unsure_reply_is_better_than_none(gateway: Gateway, way: str) -> None:
+    ways = {"down": says("no", status=503), "crowded": says("no", status=429)}
+    small, large = ChatStub(says("Perhaps?", -1.0)), ChatStub(ways.get(way, hangs))
+    gateway.settings["admin_key"] = SecretStr(ADMIN)
+    port = free_port() if way == "away" else large.port
+    behind(gateway, CHEAP_FIRST, {"timeout": 0.5}, small=small.port, large=port)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        headers = {"x-session-id": "s-1"}
+        answer = await chat(client, headers=headers)
+        assert (answer.status_code, "Perhaps?" in answer.text) == (200, True)
+        assert answer.headers["x-parley-model"] == "interviewer"
+        assert "x-parley-escalated" not in answer.headers
+        by_model = {one["name"]: figures(one) for one in (await usage_of(client))["models"]}
+        late = {"large": (1, 3, 0, 3, 0)} if way == "late" else {}
+        assert by_model == {"interviewer": (1, 9, 3, 0, 1), **late}
+        if way == "crowded":
+            large.say = says("What was hard?")
+            again = await chat(client, headers=headers)
+            assert again.headers["x-parley-model"] == "large"
 
     told(gateway, story, small, large)
 
@@ -446,13 +478,6 @@ def test_a_client_that_leaves_ends_the_call_and_what_came_is_counted(
                 return
 
     told(gateway, story, stub)
-
-
-HANGS_S = 5.0
-
-
-async def hangs(asked: dict[str, Any], send: Send) -> None:
-    await asyncio.sleep(HANGS_S)
 
 
 def test_a_service_never_gets_one_key_for_two_requests(gateway: Gateway) -> None:
