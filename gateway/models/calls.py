@@ -7,14 +7,14 @@ piece by piece. Every reply is counted, those that no client gets as well.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, Final
 
 from starlette.types import Message
 
+from gateway.models.answer import ModelAnswer
 from gateway.models.replies import ReplyReader, ReplyWishes
 from gateway.models.requests import (
     PlainServers,
@@ -30,15 +30,11 @@ from gateway.services.forwarding import Framing, Headers
 from gateway.services.model_specs import Models, ModelSpec
 from gateway.services.registry import Registry, Service
 from gateway.services.request_body import RequestBody
-from gateway.services.upstreams import UpstreamFailed, Upstreams
-from stages._sse import MalformedStream
+from gateway.services.upstreams import Upstreams
 
 logger = logging.getLogger("parley.models")
 
 EVENTS: Final = b"text/event-stream"
-MOST_HELD_BYTES: Final = 1_000_000
-"""A reply that is longer than this cannot be judged, and counts as one that failed."""
-
 LEARNS: Final = (400, 422)
 
 
@@ -73,81 +69,10 @@ class ModelCall:
     def streamed(self) -> bool:
         return bool(self.body.get("stream"))
 
-    @property
-    def ends_at(self) -> float | None:
-        """Until when its client waits for the head of an answer, where it says so."""
+    def left_s(self, now: float) -> float | None:
+        """How long its client still waits for the head of an answer, where it says so."""
         budget_s = self.call.budget_s
-        return None if budget_s is None else self.begun + budget_s
-
-
-class ModelAnswer:
-    """An answer whose head is there, to be used in an `async with` block and read once.
-
-    `model` has given it, since `escalated` for the one before. `replies` are the tokens so far.
-    `longest_s` is how long it may take where it is held, `most_bytes` how long it may be.
-    """
-
-    def __init__(
-        self,
-        model: str,
-        escalated: Reason | None,
-        status: int,
-        head: Headers,
-        before: tuple[ModelReply, ...],
-        *,
-        longest_s: float,
-        most_bytes: int,
-    ) -> None:
-        self.longest_s = longest_s
-        self._most_bytes = most_bytes
-        self.model = model
-        self.escalated = escalated
-        self.status = status
-        self.head = head
-        self._before = before
-        self._stack = AsyncExitStack()
-        self._own: ModelReply | None = None
-        self._reader: ReplyReader | None = None
-        self._answered: ServiceAnswer | None = None
-        self._held = b""
-
-    @property
-    def replies(self) -> tuple[ModelReply, ...]:
-        """All replies, those that were not good enough first."""
-        if self._reader is None:
-            return self._before
-        return (*self._before, self._own or ModelReply(self.model, self._reader.usage))
-
-    def stand_in(self, others: Iterable[ModelReply], own: ModelReply) -> None:
-        """It is given although another was asked after it; its tokens are `own`."""
-        self._before, self._own = tuple(others), own
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body. Raises `UpstreamFailed` and `MalformedStream` where it breaks off."""
-        if self._held:
-            yield self._held
-        if self._answered is None:
-            return
-        reader, got = self._reader, 0
-        async for piece in self._answered.pieces():
-            got += len(piece)
-            if got > self._most_bytes:
-                raise MalformedStream("the answer is longer than max_response_mb")
-            if said := piece if reader is None else reader.feed(piece):
-                yield said
-        if reader is not None and (said := reader.finish()):
-            yield said
-
-    async def __aenter__(self) -> "ModelAnswer":
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._stack.__aexit__(kind, error, trace)
+        return None if budget_s is None else self.begun + budget_s - now
 
 
 class ModelCalls:
@@ -213,45 +138,42 @@ class ModelCalls:
         spent: list[ModelReply],
     ) -> tuple[ModelAnswer | ModelUnavailable, Reason | None]:
         """One model's answer, and why the next one is to be asked."""
-        judged = bool(spec.escalate_to)
+        service = self._own.find(spec.service) or self._registry.find(spec.service)
+        if service is None:
+            return ModelUnavailable(f"{spec.name} has no service now"), judge(spec, None)
         try:
-            answer = await self._answer(spec, call, escalated, spent)
+            answer = await self._answer(service, spec, call, escalated, spent)
         except ModelUnavailable as error:
             return error, judge(spec, None)
-        if not judged:
+        if not spec.escalate_to:
             return answer, None
+        longest_s, left_s = service.spec.timeout_s, call.left_s(_now())
+        if left_s is not None:
+            longest_s = min(longest_s, left_s)
         try:
-            async with answer, asyncio.timeout(answer.longest_s):
-                held, whole = await _held(answer)
-        except (UpstreamFailed, MalformedStream, TimeoutError):
-            whole, held = False, b""
+            facts = await answer.hold(longest_s)
         except BaseException:  # its client has left
-            if answer._reader is not None:
-                spent.append(ModelReply(spec.name, answer._reader.usage))
+            if answer.own is not None:
+                spent.append(answer.own)
             raise
-        reader = answer._reader
-        reason = judge(spec, reader.facts if whole and reader is not None else None)
+        reason = judge(spec, facts)
         if reason is not None:
-            if reader is not None:
-                spent.append(ModelReply(spec.name, reader.usage, reason))
-            if not whole:
+            if answer.own is not None:
+                spent.append(replace(answer.own, escalated=reason))
+            if facts is None:
                 return ModelUnavailable(f"{spec.name} gave no whole reply"), reason
-        answer._held, answer._answered = held, None
         return answer, reason
 
     async def _answer(
         self,
+        service: Service,
         spec: ModelSpec,
         call: ModelCall,
         escalated: Reason | None,
         spent: list[ModelReply],
     ) -> ModelAnswer:
-        service = self._own.find(spec.service) or self._registry.find(spec.service)
-        if service is None:
-            raise ModelUnavailable(f"{spec.name} has no service now")
-        now = asyncio.get_running_loop().time
         addition = addition_to(spec, call.body)
-        plain = self._plain.knows(addition, now())
+        plain = self._plain.knows(addition, _now())
         wanted = asked_for(spec, call.body, plain=plain)
         answer = await self._exchange(service, spec, call, wanted, escalated, spent)
         if answer.status in LEARNS and addition[-1] and not plain:
@@ -260,7 +182,7 @@ class ModelCalls:
             wanted = asked_for(spec, call.body, plain=True)
             answer = await self._exchange(service, spec, call, wanted, escalated, spent)
             if answer.status < 400:
-                self._plain.learn(addition, now())
+                self._plain.learn(addition, _now())
         return answer
 
     async def _exchange(
@@ -273,11 +195,9 @@ class ModelCalls:
         spent: list[ModelReply],
     ) -> ModelAnswer:
         await call.admit(service.name)
-        left_s = None
-        if call.ends_at is not None:
-            left_s = call.ends_at - asyncio.get_running_loop().time()
-            if left_s <= 0:
-                raise ModelUnavailable(f"{spec.name}: no time is left")
+        left_s = call.left_s(_now())
+        if left_s is not None and left_s <= 0:
+            raise ModelUnavailable(f"{spec.name}: no time is left")
         sent = json.dumps(wanted, separators=(",", ":")).encode()
         proxied = replace(
             call.call,
@@ -309,46 +229,29 @@ class ModelCalls:
         except asyncio.CancelledError:  # the service may work all the same
             spent.append(replace(asked, escalated=None))
             raise
-        if answered.status in (401, 403) and service.name in self._keys:
+        if (why := self._unusable(service, answered)) is not None:
             await stack.aclose()
-            logger.error("%s: %s refuses the key of the gateway", spec.name, service.name)
-            raise ModelUnavailable(f"{spec.name}: its server refuses the gateway")
-        if 300 <= answered.status < 400:
-            await stack.aclose()
-            raise ModelUnavailable(f"{spec.name}: its server leads elsewhere")
-        types = [value.lower() for name, value in answered.head if name == b"content-type"]
-        head = [(name, value) for name, value in answered.head if name == b"content-type"]
-        head += [(name, value) for name, value in answered.head if name == b"retry-after"]
-        longest_s = service.spec.timeout_s
-        answer = ModelAnswer(
+            raise ModelUnavailable(f"{spec.name}: {why}")
+        reader = None if answered.status >= 400 else _reader(spec, call, answered)
+        return ModelAnswer(
             spec.name,
             escalated,
-            answered.status,
-            head,
-            tuple(spent),
-            longest_s=longest_s if left_s is None else min(longest_s, left_s),
+            answered,
+            stack,
+            reader,
+            spent,
             most_bytes=service.spec.max_response_bytes,
         )
-        answer._stack, answer._answered = stack, answered
-        coded = any(
-            name == b"content-encoding" and value.lower() != b"identity"
-            for name, value in answered.head
-        )
-        if coded:
-            await stack.aclose()
-            raise ModelUnavailable(f"{spec.name}: its server answers in a coding")
-        if answered.status < 400:
-            options = call.body.get("stream_options") or {}
-            answer._reader = ReplyReader(
-                streamed=any(kind.startswith(EVENTS) for kind in types),
-                judged=bool(spec.escalate_to),
-                wishes=ReplyWishes(
-                    usage=bool(options.get("include_usage")),
-                    logprobs=bool(call.body.get("logprobs")) or not spec.escalate_to,
-                ),
-                prompt_tokens=prompt_tokens(call.body),
-            )
-        return answer
+
+    def _unusable(self, service: Service, answered: ServiceAnswer) -> str | None:
+        """Why an answer is for no client."""
+        if answered.status in (401, 403) and service.name in self._keys:
+            logger.error("%s refuses the key of the gateway", service.name)
+            return "its server refuses the gateway"
+        if 300 <= answered.status < 400:
+            return "its server leads elsewhere"
+        codings = [value.lower() for name, value in answered.head if name == b"content-encoding"]
+        return None if codings in ([], [b"identity"]) else "its server answers in a coding"
 
     def _headers(self, service: str, call: ModelCall, sent: bytes) -> Headers:
         """None of the client's, which are for the gateway; its key for doing it once is another."""
@@ -363,29 +266,29 @@ class ModelCalls:
         return found if once is None else [*found, (b"idempotency-key", once)]
 
 
+def _reader(spec: ModelSpec, call: ModelCall, answered: ServiceAnswer) -> ReplyReader:
+    types = [value.lower() for name, value in answered.head if name == b"content-type"]
+    options = call.body.get("stream_options") or {}
+    return ReplyReader(
+        streamed=any(kind.startswith(EVENTS) for kind in types),
+        judged=bool(spec.escalate_to),
+        wishes=ReplyWishes(
+            usage=bool(options.get("include_usage")),
+            logprobs=bool(call.body.get("logprobs")) or not spec.escalate_to,
+        ),
+        prompt_tokens=prompt_tokens(call.body),
+    )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 def _is_missing(answer: ModelAnswer | ModelUnavailable) -> bool:
     """Whether a model could not answer: then the unsure reply of the one before is better."""
     if isinstance(answer, ModelUnavailable):
         return True
     return answer.status >= 500 or answer.status == 429
-
-
-async def _held(answer: ModelAnswer) -> tuple[bytes, bool]:
-    """What an answer says, and whether that is all of it."""
-    held = bytearray()
-    reader = answer._reader
-    if reader is None or answer._answered is None:
-        return b"", False
-    got = 0
-    pieces = answer._answered.pieces()
-    async with aclosing(pieces):  # type: ignore[type-var]
-        async for piece in pieces:
-            got += len(piece)
-            if got > MOST_HELD_BYTES:
-                return bytes(held), False
-            held += reader.feed(piece)
-    held += reader.finish()
-    return bytes(held), True
 
 
 def _received(body: bytes) -> Any:

@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.limits.limiter import LimitsUnavailable
 from gateway.limits.token_limiter import ANYBODY, CallsUnderWay, Spending, TokenLimiter
-from gateway.models.calls import ModelAnswer, ModelCall, ModelCalls, ModelUnavailable, NoModel
+from gateway.models.answer import ModelAnswer
+from gateway.models.calls import ModelCall, ModelCalls, ModelUnavailable, NoModel
 from gateway.models.routing import ModelReply
 from gateway.models.usage import UsageLedger, most_tokens, prompt_tokens
 from gateway.rest import problems
