@@ -15,6 +15,7 @@ from gateway.commands.help_texts import (
     BENCH_EXAMPLES,
     CALL_EXAMPLES,
     CALL_USAGE,
+    CAPACITY_EXAMPLES,
     DESCRIPTION,
     DOCTOR_EXAMPLES,
     DRAIN_EXAMPLES,
@@ -31,6 +32,7 @@ from gateway.commands.help_texts import (
 from gateway.commands.options import (
     bench_options,
     call_options,
+    capacity_options,
     drain_options,
     drill_options,
     in_order,
@@ -191,6 +193,12 @@ def _bench(arguments: argparse.Namespace) -> int:
     return bench(arguments)
 
 
+def _capacity(arguments: argparse.Namespace) -> int:
+    from gateway.commands.capacity.command import capacity
+
+    return capacity(arguments, _settings)
+
+
 # --- options ---------------------------------------------------------------------------------
 
 
@@ -269,6 +277,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench_options(
         command("bench", _bench, "measure how many sessions this machine holds", BENCH_EXAMPLES)
+    )
+    capacity_options(
+        command("capacity", _capacity, "say what so many calls need", CAPACITY_EXAMPLES)
     )
     return parser
 

@@ -170,6 +170,23 @@ examples:
   parley bench --sessions 200 --seconds 60
 """
 
+CAPACITY_EXAMPLES = """\
+Three things are measured: how many sessions one core holds at the service level, as `parley bench`
+does; how long the recogniser of your settings takes for ten seconds of speech; and, where
+redis-server is installed, what sessions ask of Redis. From these follow gateways, recognition
+workers, memory and Redis, rounded up, with one machine more than needed; every assumption is
+printed. With recognition at a server, no worker is planned.
+
+Measure on a quiet machine of the kind that you will have; without --quick it takes ten minutes.
+--json keeps the figures; --from plans again from them, here or elsewhere, and measures nothing.
+
+examples:
+  parley capacity --quick
+  parley capacity --calls 1000 10000 --json > figures.json
+  parley capacity --from figures.json --calls 250 --speaking 60 --cores 16
+  PARLEY_STT=whisper WHISPER_MODEL=small parley capacity --quick --calls 200
+"""
+
 REPLAY_EXAMPLES = """\
 A journal holds the events and the decisions of turn-taking in one session. The same events are
 decided again; exit code 1 means that a decision came out differently.

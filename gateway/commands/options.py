@@ -98,6 +98,40 @@ def _stretch(text: str) -> float:
     return float(text)
 
 
+def capacity_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--calls",
+        type=between(1, 1_000_000),
+        nargs="+",
+        metavar="N",
+        help="how many calls at the same time; several numbers have a column each (default: 1000)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one short run and an estimate, in a minute"
+    )
+    parser.add_argument(
+        "--from",
+        dest="file",
+        type=Path,
+        metavar="FILE",
+        help="plan from what --json printed before; nothing is measured",
+    )
+    parser.add_argument(
+        "--speaking",
+        type=between(1, 100),
+        default=40,
+        metavar="PERCENT",
+        help="of the people in calls: those who speak at the same time",
+    )
+    parser.add_argument(
+        "--cores",
+        type=between(1, 1024),
+        metavar="N",
+        help="of each machine to come; without it, as many as were measured",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
 def keys_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `parley keys`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)

@@ -87,7 +87,7 @@ async def _serve(
     places: int,
     drain_s: int,
 ) -> int:
-    stage = await _started(settings, slot, provider)
+    stage = await started(settings, slot, provider)
     key = None if settings.worker_key is None else settings.worker_key.get_secret_value()
     server = StageServer(slot, stage, converter, key=key, places=places)
     signals = _Signals(server, drain_s)
@@ -111,7 +111,7 @@ async def _serve(
     return 0
 
 
-async def _started(settings: Settings, slot: WorkerSlot, provider: str | None) -> Any:
+async def started(settings: Settings, slot: WorkerSlot, provider: str | None = None) -> Any:
     """The best provider that can work here, with its model loaded. Raises `CommandFailed`."""
     chosen = provider or wanted(settings)[slot]
     if chosen == REMOTE:  # the gateway's setting; a worker needs an engine of its own

@@ -52,17 +52,19 @@ def places(sessions: int) -> dict[str, str]:
 
 
 def program(sessions: int) -> Program:
-    """The gateway with scripted stages, with places for so many sessions."""
+    """The gateway with scripted stages, with places for so many sessions. It is one process, and
+    its sessions are nowhere but in its own folder, whatever the settings say."""
+    own = {"PARLEY_SILENCE_PROMPT_S": "0", "PARLEY_WORKERS": "1", "REDIS_URL": ""}
     return Program(
         (sys.executable, "-m", "gateway.commands.bench.scripted"),
-        {**places(sessions), "PARLEY_SILENCE_PROMPT_S": "0"},
+        {**places(sessions), **own},
         "/health/ready",
     )
 
 
 def bench(arguments: argparse.Namespace) -> int:
     """Measure this machine; 0 if what was asked for held. Raises `CommandFailed`."""
-    _usable()
+    usable()
     told = Console(stderr=True, highlight=False)
     seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
     try:
@@ -78,7 +80,8 @@ def bench(arguments: argparse.Namespace) -> int:
     return _show(runs, output())
 
 
-def _usable() -> None:
+def usable() -> None:
+    """Raises `CommandFailed` where load runs cannot be made on this machine."""
     if not Path("/proc/self/stat").exists():
         raise CommandFailed("this command reads /proc, which only Linux has", UNUSABLE)
     if len(os.sched_getaffinity(0)) < 2:

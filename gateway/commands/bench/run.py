@@ -86,6 +86,8 @@ class Run:
     """The sessions of each worker process, as shares of all; empty where there is one process."""
     lost: int = 0
     """Sessions that ended in the measured stretch and did not come back."""
+    empty_mb: float = 0.0
+    """The server's resident memory before the first connection."""
 
     @property
     def valid(self) -> bool:
@@ -238,6 +240,7 @@ def measure(
         decisions=decisions,
         shares=shares,
         lost=report["lost"],
+        empty_mb=empty_mb,
     )
 
 

@@ -70,7 +70,7 @@ class TestedServer:
         self._cores = frozenset(cores)
         self._folder = tempfile.TemporaryDirectory(prefix="parley-bench-")
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         self.start_s = 0.0
         """From the process's start to the first answer."""
 
@@ -184,7 +184,8 @@ def _allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has at this moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -51,12 +51,12 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     listed = re.findall(r"^    ([a-z]+) +\S", help_of(capsys), re.MULTILINE)
     assert listed == [
         *("serve", "call", "interview", "doctor", "fetch", "keys", "replay"),
-        *("drill", "drain", "worker", "bench"),
+        *("drill", "drain", "worker", "bench", "capacity"),
     ]
 
 
 @pytest.mark.parametrize(
-    "command", ["serve", "call", "interview", "doctor", "fetch", "replay", "bench"]
+    "command", ["serve", "call", "interview", "doctor", "fetch", "replay", "bench", "capacity"]
 )
 def test_the_help_of_each_command_has_examples_and_exit_codes(
     command: str, capsys: pytest.CaptureFixture[str]

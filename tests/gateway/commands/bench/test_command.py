@@ -26,7 +26,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return made_up if sessions <= 120 else replace(made_up, lateness=delays(80.0))
 
     monkeypatch.setattr(command, "_run", run)
-    monkeypatch.setattr(command, "_usable", lambda: None)
+    monkeypatch.setattr(command, "usable", lambda: None)
     return seen
 
 
@@ -59,7 +59,7 @@ def test_a_disturbed_run_is_told(
 ) -> None:
     disturbed = made("parley", "conversation", 50, objections=("the host took 0.20 cores",))
     monkeypatch.setattr(command, "_run", lambda *_: disturbed)
-    monkeypatch.setattr(command, "_usable", lambda: None)
+    monkeypatch.setattr(command, "usable", lambda: None)
     assert main(["bench", "--quick"]) == 0
     assert "Not to be relied on: the host took 0.20 cores" in capsys.readouterr().out
 

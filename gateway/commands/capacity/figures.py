@@ -1,0 +1,106 @@
+"""The figures of a machine from which calls are planned, and their form in a file. Pure."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+VERSION: Literal[1] = 1
+"""Of the form in a file."""
+
+FULL = 0.8
+"""Of a core: what sessions may use before the service level breaks, where that was not tried.
+Assumed."""
+
+MOST = 1e9
+"""No figure is larger: what is, was not measured."""
+
+Measured = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
+MeasuredOrNone = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+"""0 where less was used than can be measured."""
+
+Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserFigures:
+    """The recogniser that the settings choose.
+
+    `factor` is how long it takes for a second of speech while it has nothing else to do (its
+    real-time factor), `cores` what it uses meanwhile. All three figures are None at a `server`,
+    which is somebody else's machine, and where they could not be measured.
+    """
+
+    provider: str
+    detail: str
+    server: bool
+    factor: Measured | None
+    cores: Measured | None
+    memory_mb: MeasuredOrNone | None
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFigures:
+    """What sessions ask of the store, as a redis-server of its own saw it.
+
+    A turn asks for `turn_commands`, those within scripts counted, and for `turn_cpu_ms` of the one
+    thread that runs them; it adds `turn_kb` to the `session_kb` that a session has once it has
+    begun. A session without turns asks for next to nothing.
+    """
+
+    turn_commands: MeasuredOrNone
+    turn_cpu_ms: MeasuredOrNone
+    session_kb: MeasuredOrNone
+    turn_kb: MeasuredOrNone
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityFigures:
+    """What was measured on one machine. None is what was not, and `doubts` say why, and what else
+    speaks against the figures.
+
+    `sessions_by` is "search" where `sessions_per_core` held the service level and a twentieth more
+    did not, and "cpu" where it was estimated from `session_cpu_ms`, the CPU of a session-second.
+    """
+
+    version: Literal[1]
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    parley: str
+    processor: str
+    cores: Count
+    sessions_per_core: Count | None
+    sessions_by: Literal["search", "cpu"]
+    session_cpu_ms: Measured | None
+    gateway_mb: Measured | None
+    session_mb: MeasuredOrNone | None
+    recogniser: RecogniserFigures | None
+    redis: RedisFigures | None
+    doubts: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+_FIGURES = TypeAdapter(CapacityFigures)
+
+
+class UnusableFigures(ValueError):
+    """The text has no figures that can be used; says what is wrong."""
+
+
+def parsed(text: str) -> CapacityFigures:
+    """The figures in what `parley capacity --json` printed. Raises `UnusableFigures`."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise UnusableFigures("is no JSON") from None
+    if not isinstance(body, dict) or not isinstance(body.get("figures"), dict):
+        raise UnusableFigures('has no "figures"')
+    try:
+        return _FIGURES.validate_json(json.dumps(body["figures"]), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, ("figures", *first["loc"])))
+        raise UnusableFigures(f"{place}: {first['msg']}") from None
