@@ -107,7 +107,7 @@ def capacity_options(parser: argparse.ArgumentParser) -> None:
         help="how many calls at the same time; several numbers have a column each (default: 1000)",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="one short run and an estimate, in a minute"
+        "--quick", action="store_true", help="one short run and an estimate, in a minute or two"
     )
     parser.add_argument(
         "--from",

@@ -15,6 +15,7 @@ from gateway.commands.capacity.measuring import measured
 from gateway.commands.capacity.planning import Assumptions, plan
 from gateway.commands.capacity.text import report
 from gateway.commands.terminal import DONE, FAILED, UNUSABLE, CommandFailed, output
+from gateway.printable import printable
 from gateway.settings import Settings
 
 MOST_BYTES = 1 << 20
@@ -49,7 +50,8 @@ def capacity(arguments: argparse.Namespace, settings: Callable[[], Settings]) ->
         console.out(json.dumps(body, indent=2, ensure_ascii=False), highlight=False)
     else:
         for line in report(figures, plans, assumed):
-            console.out(line, highlight=False)
+            inset = len(line) - len(line.lstrip(" "))
+            console.out(" " * inset + printable(line), highlight=False)
     return FAILED if any(each.gaps for each in plans) else DONE
 
 

@@ -16,7 +16,10 @@ Assumed."""
 MOST = 1e9
 """No figure is larger: what is, was not measured."""
 
-Measured = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
+LEAST = 1e-6
+"""No figure that is divided by is smaller."""
+
+Measured = Annotated[float, Field(ge=LEAST, le=MOST, allow_inf_nan=False)]
 MeasuredOrNone = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 """0 where less was used than can be measured."""
 

@@ -1,7 +1,7 @@
 """Measures this machine for planning: sessions, recognition, and what they ask of Redis."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from gateway import __version__
 from gateway.commands.bench.command import program
 from gateway.commands.bench.run import Job, LoadProcess, OnProgress, Run, cores, measure
 from gateway.commands.bench.search import Search
-from gateway.commands.bench.server import TestedServer
+from gateway.commands.bench.server import ServerFailed, TestedServer
 from gateway.commands.call.demo import CLIPS
 from gateway.commands.capacity.figures import (
     FULL,
@@ -91,8 +91,9 @@ def trial(sessions: int, seconds: float, on_progress: OnProgress, *, with_redis:
             seen.append(redis.used())
 
         def progress(done_s: float, goal_s: float) -> None:
-            if redis is not None:
-                seen[3:] = [redis.used()]  # the first of the stretch, and the latest
+            with suppress(ServerFailed):  # a look is missing, and the run goes on
+                if redis is not None:
+                    seen[3:] = [redis.used()]  # the first of the stretch, and the latest
             on_progress(done_s, goal_s)
 
         job = Job("parley", "conversation", sessions, seconds)

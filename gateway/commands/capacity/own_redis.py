@@ -97,9 +97,14 @@ class OwnRedis:
         self._stop()
 
     def used(self) -> RedisUse:
-        """The use so far, without these questions."""
-        told = self._client.info()
+        """The use so far, without these questions. Raises `ServerFailed` where no answer comes."""
+        from redis.exceptions import RedisError
+
         self._asked += 1
+        try:
+            told = self._client.info()
+        except RedisError as error:
+            raise ServerFailed(f"{PROGRAM} does not answer: {error}") from None
         return RedisUse(
             time.monotonic(),
             int(told["total_commands_processed"]) - self._asked,

@@ -164,7 +164,7 @@ def _recognition(
             f"{recogniser.provider} takes {recogniser.factor:.2f} s for a second of speech: too"
             " slow for one person within the head room. Use smaller weights, or a GPU"
         )
-    cores_each = math.ceil(recogniser.cores - _ROUNDING)
+    cores_each = max(1, math.ceil(recogniser.cores - _ROUNDING))
     if cores_each > assumed.machine_cores:
         raise _Gap(
             f"{recogniser.provider} used {cores_each} cores, and machines are to have"

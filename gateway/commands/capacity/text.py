@@ -104,8 +104,9 @@ def assumption_lines(figures: CapacityFigures, assumed: Assumptions) -> list[str
             f"  - {line}"
             for line in (
                 *lines,
-                f"A turn lasts {assumed.turn_s} s, and an interview has {assumed.turns}. Redis"
-                f" needs {REDIS_COPIES} times the size of its data while it writes its file anew."
+                f"A turn lasts {assumed.turn_s} s, and an interview has {assumed.turns}."
+                " Redis is one primary and a replica of its size, each of which needs"
+                f" {REDIS_COPIES} times the size of its data while it writes its file anew."
                 " Finished interviews, which stay until they are deleted, come on top.",
                 "Not in it: chat models, voices, faces, WebRTC, TLS, proxies, and what the kernel"
                 " does for the network.",

@@ -92,6 +92,16 @@ def test_what_is_missing_is_said_once_and_ends_with_1(
     assert text.endswith("Not to be relied on:\n  - sessions: not even 1 held\n")
 
 
+def test_what_a_file_says_moves_no_cursor(
+    kept: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = kept(processor="A\x1b[2Jprocessor\n", doubts=("odd\x07",))
+    assert main(["capacity", "--from", file]) == 0
+    text = capsys.readouterr().out
+    assert "(A [2Jprocessor ):" in text
+    assert text.replace("\n", "").isprintable()
+
+
 def test_a_server_needs_no_workers_and_is_nothing_missing(
     kept: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:

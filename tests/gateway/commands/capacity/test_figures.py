@@ -37,13 +37,14 @@ def test_what_was_written_is_read_again() -> None:
         (written(session_mb=float("nan")), "figures.session_mb: Input should be"),
         (written(session_mb=float("inf")), "figures.session_mb: Input should be"),
         (written(gateway_mb=1e300), "figures.gateway_mb: Input should be less than"),
+        (written(session_cpu_ms=0), "figures.session_cpu_ms: Input should be greater"),
         (written(date="yesterday"), "figures.date: String should match pattern"),
         (written(recogniser={"provider": "whisper"}), "figures.recogniser.detail: Field required"),
     ],
     ids=[
         *("empty", "yaml", "deep", "list", "no figures", "figures a list", "figures empty"),
         *("version", "no cores", "negative", "text", "truth", "no number", "without end"),
-        *("huge", "date", "recogniser"),
+        *("huge", "no time", "date", "recogniser"),
     ],
 )
 def test_what_cannot_be_used_is_named(text: str, said: str) -> None:

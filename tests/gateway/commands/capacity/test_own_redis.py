@@ -41,6 +41,16 @@ def test_looking_costs_no_commands() -> None:
 
 
 @needs_redis
+def test_one_that_is_gone_is_told() -> None:
+    with OwnRedis() as server:
+        assert server._process is not None
+        server._process.kill()
+        server._process.wait()
+        with pytest.raises(ServerFailed, match="redis-server does not answer"):
+            server.used()
+
+
+@needs_redis
 def test_one_that_cannot_start_is_told_with_its_last_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

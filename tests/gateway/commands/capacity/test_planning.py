@@ -88,6 +88,14 @@ def test_a_head_room_that_is_a_whole_number_loses_nothing_to_floats() -> None:
     assert (made.gateways.carries, made.recognition.carries) == (63, 7)
 
 
+@pytest.mark.parametrize("cores", [0.000001, 0.3, 1.0], ids=str)
+def test_a_worker_has_a_core_at_least(cores: float) -> None:
+    recogniser = replace(WHISPER, cores=cores, factor=0.000001)
+    recognition = plan(replace(FIGURES, recogniser=recogniser), 1000, ASSUMED).recognition
+    assert recognition is not None
+    assert (recognition.cores_each, recognition.processes) == (1, 2)
+
+
 def test_at_a_server_no_worker_is_planned_and_nothing_is_missing() -> None:
     made = plan(replace(FIGURES, recogniser=SERVER), 1000, ASSUMED)
     assert (made.recognition, made.gaps, made.speaking) == (None, (), 400)
