@@ -89,7 +89,7 @@ class RedisNeed:
 @dataclass(frozen=True, slots=True)
 class CallsPlan:
     """What so many calls at the same time need. None is what could not be planned, or, with a
-    recogniser at a server, need not; each of the `gaps` says why."""
+    recogniser at a server, need not. Each of the `gaps` says why, or what is too much for one."""
 
     calls: int
     speaking: int
@@ -127,10 +127,15 @@ def plan(figures: CapacityFigures, calls: int, assumed: Assumptions) -> CallsPla
         recognition = _recognition(figures.recogniser, speaking, assumed)
     except _Gap as gap:
         gaps.append(f"recognition: {gap}")
-    try:
+    if figures.redis is None:
+        gaps.append("Redis: what sessions ask of it was not measured")
+    else:
         redis = _redis(figures.redis, calls, assumed)
-    except _Gap as gap:
-        gaps.append(f"Redis: {gap}")
+        if redis.core_percent > assumed.load_percent:
+            gaps.append(
+                f"Redis: it runs commands on one core, and {calls:,} calls would keep that busy"
+                f" for {redis.core_percent} %. Serve them by several clusters, each with a Redis"
+            )
     return CallsPlan(calls, speaking, gateways, recognition, redis, tuple(gaps))
 
 
@@ -164,7 +169,7 @@ def _recognition(
             f"{recogniser.provider} takes {recogniser.factor:.2f} s for a second of speech: too"
             " slow for one person within the head room. Use smaller weights, or a GPU"
         )
-    cores_each = max(1, math.ceil(recogniser.cores - _ROUNDING))
+    cores_each = math.ceil(recogniser.cores - _ROUNDING)
     if cores_each > assumed.machine_cores:
         raise _Gap(
             f"{recogniser.provider} used {cores_each} cores, and machines are to have"
@@ -174,21 +179,13 @@ def _recognition(
     return made if recogniser.memory_mb is None else _with_memory(made, recogniser.memory_mb)
 
 
-def _redis(redis: RedisFigures | None, calls: int, assumed: Assumptions) -> RedisNeed:
-    if redis is None:
-        raise _Gap("what sessions ask of it was not measured")
+def _redis(redis: RedisFigures, calls: int, assumed: Assumptions) -> RedisNeed:
     session_kb = redis.session_kb + redis.turn_kb * assumed.turns
-    need = RedisNeed(
+    return RedisNeed(
         commands_per_s=math.ceil(calls * redis.turn_commands / assumed.turn_s),
         core_percent=math.ceil(calls * redis.turn_cpu_ms / (10 * assumed.turn_s)),
         memory_mb=math.ceil(calls * session_kb * REDIS_COPIES / 1024),
     )
-    if need.core_percent > assumed.load_percent:
-        raise _Gap(
-            f"it would be busy for {need.core_percent} % of a core, and has one: serve these calls"
-            " by several clusters, each with a Redis of its own"
-        )
-    return need
 
 
 def _machines(wanted: int, carries: int, cores_each: int, machine_cores: int) -> Machines:

@@ -26,7 +26,7 @@ def report(figures: CapacityFigures, plans: Sequence[CallsPlan], assumed: Assump
         *measured_lines(figures),
         "",
         *plan_lines(plans),
-        *_once(f"  not planned: {gap}" for plan in plans for gap in plan.gaps),
+        *_once(f"  note: {gap}" for plan in plans for gap in plan.gaps),
         "",
         *assumption_lines(figures, assumed),
         *(["", *_doubts(figures)] if figures.doubts else []),
@@ -105,9 +105,10 @@ def assumption_lines(figures: CapacityFigures, assumed: Assumptions) -> list[str
             for line in (
                 *lines,
                 f"A turn lasts {assumed.turn_s} s, and an interview has {assumed.turns}."
-                " Redis is one primary and a replica of its size, each of which needs"
-                f" {REDIS_COPIES} times the size of its data while it writes its file anew."
-                " Finished interviews, which stay until they are deleted, come on top.",
+                " Redis is one primary, whose CPU grows with the calls, and a replica of"
+                f" its size; each needs {REDIS_COPIES} times the size of its data while it"
+                " writes its file anew. Finished interviews, which stay until they are"
+                " deleted, come on top.",
                 "Not in it: chat models, voices, faces, WebRTC, TLS, proxies, and what the kernel"
                 " does for the network.",
             )

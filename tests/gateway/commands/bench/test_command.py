@@ -10,7 +10,9 @@ import pytest
 
 from gateway.commands.bench import command
 from gateway.commands.bench.run import Job, Run
+from gateway.commands.bench.server import PORT
 from gateway.commands.cli import main
+from gateway.settings import Settings
 from tests.support.bench_runs import delays, made
 from tests.support.paths import AUDIO, ROOT
 
@@ -93,6 +95,15 @@ def test_what_the_detector_lacks_is_told(
     monkeypatch.setattr(command, "check", lambda: "Silero voice detection needs onnxruntime")
     assert main(["bench"]) == 2
     assert "needs onnxruntime" in capsys.readouterr().err
+
+
+def test_a_load_run_leaves_the_operators_redis_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("PARLEY_WORKERS", "4")
+    for name, value in command.program(2).environment.items():
+        monkeypatch.setenv(name, value.replace(PORT, "0"))
+    settings = Settings.load(env_file=None)
+    assert (settings.redis_url, settings.workers) == (None, 1)
 
 
 @pytest.mark.slow

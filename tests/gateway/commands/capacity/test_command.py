@@ -1,4 +1,6 @@
 import json
+import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from gateway.commands.capacity import command
 from gateway.commands.capacity.figures import CapacityFigures
 from gateway.commands.cli import main
 from tests.support.capacity import FIGURES, SERVER
+from tests.support.paths import DOCS, ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +91,7 @@ def test_what_is_missing_is_said_once_and_ends_with_1(
     file = kept(sessions_per_core=None, doubts=("sessions: not even 1 held",))
     assert main(["capacity", "--from", file, "--calls", "10", "20"]) == 1
     text = capsys.readouterr().out
-    assert text.count("not planned: gateways: sessions per core were not measured") == 1
+    assert text.count("note: gateways: sessions per core were not measured") == 1
     assert text.endswith("Not to be relied on:\n  - sessions: not even 1 held\n")
 
 
@@ -109,7 +112,7 @@ def test_a_server_needs_no_workers_and_is_nothing_missing(
     text = capsys.readouterr().out
     assert "Recognition is at a server (openai)" in text
     assert "no worker is planned" in text
-    assert "not planned:" not in text
+    assert "note:" not in text
 
 
 @pytest.mark.parametrize(
@@ -174,6 +177,17 @@ def test_a_folder_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "Is a directory" in capsys.readouterr().err
 
 
+def test_the_page_prints_what_the_command_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (DOCS / "scale.md").read_text(encoding="utf-8")
+    ((words, printed),) = re.findall(r"^```\n\$ parley ([^\n]+)\n(.*?)^```$", page, re.M | re.S)
+    monkeypatch.chdir(ROOT)
+    main(words.split())
+    assert capsys.readouterr().out == printed
+    assert "--calls 1000 10000" in words
+
+
 # --- measuring ---------------------------------------------------------------------------------
 
 
@@ -193,6 +207,15 @@ def test_figures_that_were_just_measured_are_planned_from(
     text = capsys.readouterr().out
     assert "100, estimated from the CPU" in text
     assert "A core holds the service level until it is busy for 80 %. That was not tried" in text
+
+
+def test_one_core_is_not_enough_to_measure_but_to_plan(
+    kept: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert main(["capacity", "--quick"]) == 2
+    assert "two cores are needed" in capsys.readouterr().err
+    assert main(["capacity", "--from", kept()]) == 0
 
 
 def test_a_run_that_breaks_off_is_one_line(
