@@ -2,23 +2,30 @@
 
 Models that learnt from transcripts of agents (ReAct: Yao et al., 2022) begin lines with "Thought:",
 "Action:", "Action Input:" and "Observation:", and what they say with "Final Answer:". Where that
-label does not come, what follows a thought's line is said; behind a call nothing is, since it rests
-on a result that the model made up.
+label does not come, `stages.llm._thoughts` knows what behind a thought is said; behind a call
+nothing is, since it rests on a result that the model made up.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Literal
 
-MOST_KEPT = 2_000
-"""Characters behind a thought that are kept, until it is known whether they are said."""
+from stages.llm import _thoughts
 
-_THOUGHTS = frozenset(
-    {
-        *("thought", "thoughts", "my thought", "thought process", "thinking", "reasoning"),
-        *("rationale", "chain of thought", "internal thought", "gedanke", "gedanken"),
-        *("überlegung", "思考"),
-    }
+MOST_KEPT = 2_000
+"""Characters behind a thought that are said, once it is known which."""
+
+_THOUGHTS = _thoughts.LABELS | frozenset(
+    (
+        *(
+            "thought",
+            "thought process",
+            "chain of thought",
+            "internal thought",
+            "internal thoughts",
+        ),
+        *("gedanke", "思考"),
+    )
 )
 _CALLS = frozenset(
     {
@@ -48,11 +55,14 @@ _AFTER = _THOUGHTS | _CALLS | _QUESTIONS
 """The labels that count: in what is said, in the script, and behind its answer."""
 
 _MARKS = r"[ \t]*(?:>[ \t]?)?(?:\#{1,4}[ \t]*)?[*_]{0,3}"
-_LABEL = re.compile(
-    rf"{_MARKS}({'|'.join(sorted(_ALL, key=len, reverse=True))})(?:[ \t]?\d{{1,2}})?"
-    r"[*_]{0,3}[ \t]?[:：][*_]{0,3}[ \t]*",
+_NAME = rf"({'|'.join(sorted(_ALL, key=len, reverse=True))})(?:[ \t]?\d{{1,2}})?"
+_LABEL = re.compile(rf"{_MARKS}{_NAME}[*_]{{0,3}}[ \t]?[:：][*_]{{0,3}}[ \t]*", re.IGNORECASE)
+_HEADING = re.compile(
+    rf"[ \t]*(?:\#{{1,4}}[ \t]*[*_]{{0,3}}|[*_]{{2,3}}){_NAME}[*_]{{0,3}}[ \t]?(?=\n)",
     re.IGNORECASE,
 )
+"""A label without its colon, as a heading or in bold."""
+
 _BEGINS = re.compile(
     rf"{_MARKS}([^\W\d_]*(?:[ \t][^\W\d_]*){{0,2}})([ \t]?\d{{0,2}}[*_]{{0,3}}[ \t]?)"
 )
@@ -63,7 +73,7 @@ _TOOL = re.compile(
 )
 """What the action of a script is: one word, with or without arguments, or an object of JSON."""
 
-_Mode = Literal["said", "thought", "kept", "action", "called", "answer", "over"]
+_Mode = Literal["said", "thought", "action", "called", "answer", "over"]
 
 
 class AgentScript:
@@ -72,8 +82,9 @@ class AgentScript:
     def __init__(self) -> None:
         self._mode: _Mode = "said"
         self._line: str | None = ""  # the beginning of a line, while it may be a label
-        self._label = ""  # an action's
-        self._held = ""  # an action's line, or what is kept behind a thought
+        self._label = ""  # the line of an action or a thought up to its text
+        self._thought = ""  # the name of a thought's label
+        self._held = ""  # an action's line, or all that is behind a thought
         self._begun = False  # whether something was said
 
     def push(self, delta: str) -> str:
@@ -87,8 +98,10 @@ class AgentScript:
         said = "".join(self._read("", last=True))
         if self._mode == "action":
             said += "".join(self._end_line())
-        elif self._mode == "kept":
-            said += self._held
+        elif self._mode == "thought":
+            speech = _thoughts.is_said(self._thought, self._held)
+            kept = self._label + self._held if speech else _thoughts.behind(self._held)
+            said += kept[:MOST_KEPT]
         return said
 
     def _read(self, text: str, *, last: bool) -> Iterator[str]:
@@ -100,7 +113,7 @@ class AgentScript:
                     yield from self._end_line()
                 continue
             line, text = self._line + text[:1], text[1:]
-            label = _LABEL.match(line)
+            label = _LABEL.match(line) or _HEADING.match(line)
             if not last and (self._may_be(line) if label is None else label.end() == len(line)):
                 self._line = line
                 continue
@@ -114,14 +127,12 @@ class AgentScript:
         if self._mode in ("said", "answer"):
             self._begun = self._begun or not text.isspace()
             yield text
-        elif self._mode in ("kept", "action"):
-            self._held = (self._held + text)[:MOST_KEPT]
+        elif self._mode in ("thought", "action"):
+            self._held = (self._held + text)[: 2 * MOST_KEPT]
 
     def _end_line(self) -> Iterator[str]:
         self._line = ""
-        if self._mode == "thought":
-            self._mode = "kept"
-        elif self._mode == "action":
+        if self._mode == "action":
             held, self._held = self._held, ""
             self._mode = "called" if _TOOL.fullmatch(held) else "said"
             yield from self._take(self._label + held)
@@ -150,7 +161,7 @@ class AgentScript:
             case mode:
                 self._held = ""
                 if label in _THOUGHTS:
-                    self._mode = "thought"
+                    self._think(label, line)
                 elif label in _CALLS:
                     self._mode = "called"
                 else:
@@ -158,12 +169,15 @@ class AgentScript:
                     self._mode = "over" if made_up else "answer"
         return True
 
+    def _think(self, label: str, line: str) -> None:
+        self._mode, self._thought, self._label = "thought", label, line
+
     def _begins(self, label: str, line: str) -> bool:
         """Whether a script begins with a label, in or before what is said."""
         if label in _CERTAIN:
             self._mode = "called"
         elif label in _THOUGHTS and (not self._begun or label.startswith("thought")):
-            self._mode = "thought"
+            self._think(label, line)
         elif self._begun:
             return False
         elif label in _ACTIONS:

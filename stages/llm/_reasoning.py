@@ -116,9 +116,39 @@ _CALL_BEGINS = re.compile(
 _MARK_BEGINS = re.compile(r"[<◁[&＜\\]")
 _LONGEST_TOKEN = 140
 
-_HEADER_OVER = re.compile(r"\s*(analysis|commentary|final)(?:\s+(?=[^\st]|t[^o]|to[^=])|(?=[A-Z]))")
+_TYPES = (
+    *("json", "code", "text", "plain", "markdown", "html", "xml", "yaml", "python"),
+    *("response", "answer", "message", "reply"),
+)
+"""What a header says of its text, where the mark is missing that should stand before it."""
+
+_TYPE_BEGINS = "|".join(
+    sorted({re.escape(one[:length]) for one in _TYPES for length in range(1, len(one) + 1)})
+)
+_HEADER_OVER = re.compile(
+    r"\s*(analysis|commentary|final)"
+    rf"(?:\s+(?!(?:{_TYPE_BEGINS}|(?:{'|'.join(_TYPES)})\s+)\Z)(?=[^\st]|t[^o]|to[^=])|(?=[A-Z]))"
+)
 """A channel's name with text behind it, where the mark is missing that ends the header; a header
-may go on with "to=" and a function's name."""
+may go on with "to=" and a function's name, or with a type."""
+
+_BARE_HEADER = re.compile(
+    r"(?:assistant\s?)?(analysis|commentary|final)(?:\s+to=[\w.-]{1,40})?"
+    rf"(?:\s+(?:{'|'.join(_TYPES)}))?\s*"
+)
+_BARE_HEADER_BEGINS = re.compile(
+    r"(?:assistant\s?)?(?:analysis|commentary|final)(?:\s+[a-z][\w.=-]{0,45}){0,2}\s{0,3}"
+)
+"""A header whose first marks a server has taken for its own, and what may become one."""
+
+_OTHER_SIDE = re.compile(r"\s*(?:user|human|system|developer|tool|functions\.)")
+"""Roles in a header whose text is no part of the reply."""
+
+_HEADER_NAMES = tuple(
+    f"{role}{name}"
+    for role in ("", "assistant", "assistant ")
+    for name in ("analysis", "commentary", "final")
+)
 
 _State = Literal["text", "reasoning", "tool", "header", "line", "over"]
 
@@ -202,7 +232,7 @@ class SaidText:
             if _CALL.match(text):
                 self._state = "over"
                 return
-            if _CALL_BEGINS.fullmatch(text):
+            if _CALL_BEGINS.fullmatch(text) or _may_become_header(text):
                 self._opening = text
                 return
             self._begun = True
@@ -234,7 +264,10 @@ class SaidText:
         elif name == "end" and self._state == "reasoning":
             self._state = "text"  # that of a channel
         elif name in ("message", "end_header_id"):
+            if self._opening and _BARE_HEADER.fullmatch(self._opening):
+                self._header, self._opening = self._opening, ""
             hidden = "analysis" in self._header or "commentary" in self._header
+            hidden = hidden or (not self._channel and _OTHER_SIDE.match(self._header) is not None)
             self._state = "reasoning" if hidden and name == "message" else "text"
         elif name == "im_start" or token in ("<start_of_turn>", "<|turn>"):
             self._state = "line"
@@ -310,6 +343,12 @@ _TYPE = re.compile(
 def _is_type(token: str, before: str) -> bool:
     """Whether a token is the parameter of a type: "Promise<Response>"."""
     return before.isalnum() and _TYPE.fullmatch(token) is not None
+
+
+def _may_become_header(text: str) -> bool:
+    if _BARE_HEADER_BEGINS.fullmatch(text):
+        return True
+    return any(name.startswith(text) for name in _HEADER_NAMES)
 
 
 def _may_become_token(text: str) -> bool:

@@ -108,6 +108,17 @@ def spoken(*deltas: str, one_turn: bool = False) -> str:
         ("<|channel|>final <|constrain|>text<|message|>Why?", "Why?"),
         ("<|channel|>commentary to=functions.x <|constrain|>json<|message|>{}<|call|>", ""),
         ("<|channel|>commentary json<|message|>{}<|call|>", ""),
+        ("<|channel|>final json<|message|>Why?", "Why?"),
+        ("<|channel|>final text <|message|>Why?", "Why?"),
+        ("<|channel|>final code review is next. Why?", "code review is next. Why?"),
+        ("final json<|message|>Why?", "Why?"),
+        ("assistant final<|message|>Why?", "Why?"),
+        ("analysis<|message|>Hm<|end|><|start|>assistant<|channel|>final<|message|>Why?", "Why?"),
+        ("analysis json<|message|>Hm<|end|>final<|message|>Why?", "Why?"),
+        ('commentary to=functions.x json<|message|>{"a":1}<|call|>', ""),
+        ("<|channel|>final<|message|>Why?<|end|><|start|>user<|message|>Because", "Why?"),
+        ("final question: why?", "final question: why?"),
+        ("final", "final"),
         (
             "Hm. What is in the <failure-reason> element? Why?",
             "Hm. What is in the <failure-reason> element? Why?",
@@ -163,6 +174,7 @@ PARTS = st.sampled_from(
             "\t",
         ),
         *("C", "a.", "smiles", "rubs", "Hm", "5", "+"),
+        *("final", " json", "Thoughts: ", "**Reasoning**", "your", "The user"),
         *("Thought:", "Action: ", "Final Answer:", "&lt;", "&gt;", "think", "<|channel|>final "),
         *("Interviewer:", "User", ":", "assistantfinal", "functions.", "(", "<|channel>", "< "),
     ]
@@ -262,6 +274,19 @@ def test_a_reply_without_the_mark_that_was_expected_is_said_at_its_end() -> None
         ("Good.\nReasoning: tell me yours.", "Good.\nReasoning: tell me yours."),
         ("Good.\nFinal answer: what is it?", "Good.\nFinal answer: what is it?"),
         ("Thoughts on caching? Actions, too?", "Thoughts on caching? Actions, too?"),
+        ("Reasoning: Hm.\nWhy?", "Why?"),
+        ("Reasoning:\nThey are vague.\nI should dig.\n\nWhy Redis?", "Why Redis?"),
+        ("Reasoning:\n- vague\n- short\n \nWhy Redis?", "Why Redis?"),
+        ("Reasoning: The user is vague.\n\nI should dig.\n\nWhy Redis?", "Why Redis?"),
+        ("Reasoning:\nThe user is vague.\nWhy Redis?", "Why Redis?"),
+        ("Reasoning: The user is vague. I ask. What did you do?", ""),
+        ("Analysis: The candidate is vague.\nWhy Redis?", "Why Redis?"),
+        ("**Reasoning**\nThey are vague.\n\n**Response**\nWhy?", "Why?"),
+        ("## Analysis\nThey are vague.\n\nWhy Redis?", "Why Redis?"),
+        ("# Analysis\nYour plan is fine.\n\nWhy Redis?", "Your plan is fine.\n\nWhy Redis?"),
+        ("Good.\nThought: They are vague.\nWhy?", "Good.\nWhy?"),
+        ("推理：用户很紧张。\n为什么？", "为什么？"),
+        ("Überlegung: Ich sollte nachfragen.\n\nWarum?", "Warum?"),
         ("Thought", "Thought"),
         ("", ""),
     ],
@@ -270,6 +295,27 @@ def test_what_an_agent_thinks_and_calls_is_not_spoken(text: str, said: str) -> N
     for parts in ([text], list(text)):
         script = AgentScript()
         assert "".join([*map(script.push, parts), script.finish()]).lstrip("\n") == said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thoughts: a fine plan. What would you change?",
+        "Thoughts: that is a hard problem.\nHow did you test it?",
+        "My thoughts: I want to hear about your work.",
+        "Good.\nThoughts: any regrets about your design?",
+        "**Thoughts:** Where should we begin?",
+        "Thinking: fast or slow?\nWhich one suits you?",
+        "Reasoning: you left out the cache. Why?",
+        "Reasoning: fine.",
+        "Reasoning\nabout time is hard. Why?",
+        "Gedanken: Das war gut. Was würden Sie ändern?",
+    ],
+)
+def test_a_sentence_that_begins_like_a_thought_is_spoken(text: str) -> None:
+    for parts in ([text], list(text)):
+        script = AgentScript()
+        assert "".join([*map(script.push, parts), script.finish()]) == text
 
 
 def test_what_is_kept_behind_a_thought_has_a_bound() -> None:

@@ -1,0 +1,88 @@
+"""What of a model's thoughts is said all the same. Pure.
+
+"Thought:" begins a script. "Thoughts:" or "Reasoning:" begin one, too, but people also begin so:
+"Thoughts: a fine plan. What would you change?" Its words tell them apart. A thought is about the
+person, or about what to ask; speech is to the person.
+"""
+
+import re
+
+LABELS = frozenset(
+    {
+        *("thoughts", "my thought", "my thoughts", "thinking", "reasoning", "my reasoning"),
+        *("internal reasoning", "rationale", "analysis", "reflection", "note to self"),
+        *("inner monologue", "internal monologue", "gedanken", "überlegung", "überlegungen"),
+        *("analyse", "razonamiento", "raisonnement", "réflexion", "推理", "分析"),
+    }
+)
+"""Labels of thoughts that may begin a sentence."""
+
+_REMARKS = frozenset(("thoughts", "my thought", "my thoughts", "gedanken"))
+"""What stands behind these is said unless it is about the person."""
+
+_PERSON = (
+    "user|candidate|applicant|interviewee|human|speaker"
+    "|nutzer|kandidat|bewerber|usuario|utilisateur"
+)
+_THEM = re.compile(rf"\b(?:the|der|el|l['’])\s?(?:{_PERSON})\b|用户|候选人", re.IGNORECASE)
+_PLAN = re.compile(
+    r"\b(?:(?:i|we) (?:should|need to|must|have to|want to|ought to)"
+    r"|let me (?:ask|probe|start|begin)"
+    r"|i(?:['’]ll| will| am going to) (?:ask|probe|start|begin|follow)"
+    r"|(?:next|follow-?up) question|ich (?:sollte|muss|werde))\b|我应该",
+    re.IGNORECASE,
+)
+_ABOUT = re.compile(
+    r"\b(?:they|them|their|they['’]re|he|she|him|his|her|vague|nervous|sie wirkt|er wirkt)\b",
+    re.IGNORECASE,
+)
+_TO = re.compile(
+    r"\b(?:[Yy]ours?|[Yy]ou(?:['’]\w+)?|[Tt]ell me|[Ww]alk me|[Dd]ich|[Dd]ir|[Dd]ein\w*|Sie|Ihnen"
+    r"|Ihre?\w?|[Vv]ous|[Vv]otre|[Uu]sted)\b|你|您"
+)
+
+
+_SENTENCES = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
+
+
+def is_said(label: str, text: str) -> bool:
+    """Whether the text behind a label, to the end of the reply, is speech together with it."""
+    line, _, rest = text.partition("\n")
+    if label not in LABELS or not line.strip():
+        return False
+    for sentence in _SENTENCES.split(line):
+        if _plans(sentence) or (_ABOUT.search(sentence) and not _TO.search(sentence)):
+            return False
+        if _TO.search(sentence):
+            return True
+    return label in _REMARKS or "?" in line or not rest.strip()
+
+
+def behind(text: str) -> str:
+    """What is said of the text behind a label that begins thoughts, to the end of the reply.
+
+    The thought is the rest of the label's line. Where nothing stands there, it is the paragraph
+    that follows, or the lines of it that are about the person. Lines that plan belong to it, too.
+
+    >>> behind(" The user is vague.\\n\\nI should ask for numbers.\\n\\nHow fast is it?")
+    'How fast is it?'
+    """
+    line, _, rest = text.partition("\n")
+    if not line.strip():
+        thought, _, after = re.sub(r"\n[ \t]+(?=\n)", "\n", rest).lstrip("\n").partition("\n\n")
+        rest = after if after.strip() and not _speaks(thought) else f"{thought}\n\n{after}"
+    lines = rest.strip("\n").split("\n")
+    while lines and (not lines[0].strip() or _plans(lines[0])):
+        del lines[0]
+    return "\n".join(lines)
+
+
+def _speaks(text: str) -> bool:
+    return _TO.search(text) is not None and not _plans(text)
+
+
+def _plans(text: str) -> bool:
+    """Whether a text is about the person, or about the model's own next step."""
+    if _THEM.search(text):
+        return True
+    return _PLAN.search(text) is not None and not _TO.search(text)
