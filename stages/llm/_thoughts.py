@@ -20,11 +20,17 @@ LABELS = frozenset(
 _REMARKS = frozenset(("thoughts", "my thought", "my thoughts", "gedanken"))
 """What stands behind these is said unless it is about the person."""
 
-_PERSON = (
-    "user|candidate|applicant|interviewee|human|speaker"
-    "|nutzer|kandidat|bewerber|usuario|utilisateur"
+_DOES = (
+    "is|was|has|had|does|did|seems?|appears?|sounds?|wants?|needs?|says?|said|asks?|asked|gave|just"
+    "|answer(?:s|ed)|mention(?:s|ed)|explain(?:s|ed)|describe[sd]|didn['’]t|hasn['’]t|isn['’]t"
 )
-_THEM = re.compile(rf"\b(?:the|der|el|l['’])\s?(?:{_PERSON})\b|用户|候选人", re.IGNORECASE)
+_THEM = re.compile(
+    rf"\bthe (?:user|human|speaker) (?:{_DOES})\b|\bthe (?:candidate|applicant|interviewee)\b"
+    r"|\bder (?:Nutzer|Kandidat|Bewerber)\b|用户|候选人",
+    re.IGNORECASE,
+)
+"""The person as one speaks of them. "The user" alone is whom their program is for."""
+
 _PLAN = re.compile(
     r"\b(?:(?:i|we) (?:should|need to|must|have to|want to|ought to)"
     r"|let me (?:ask|probe|start|begin)"
@@ -72,7 +78,7 @@ def behind(text: str) -> str:
         thought, _, after = re.sub(r"\n[ \t]+(?=\n)", "\n", rest).lstrip("\n").partition("\n\n")
         rest = after if after.strip() and not _speaks(thought) else f"{thought}\n\n{after}"
     lines = rest.strip("\n").split("\n")
-    while lines and (not lines[0].strip() or _plans(lines[0])):
+    while lines and (not lines[0].strip() or (_plans(lines[0]) and "?" not in lines[0])):
         del lines[0]
     return "\n".join(lines)
 
