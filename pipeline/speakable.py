@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from pipeline.frames import SpokenWord
 from pipeline.signs import ENGLISH, LANGUAGES, LATEX, named
-from pipeline.stage_directions import is_direction
+from pipeline.stage_directions import is_direction, is_word
 from pipeline.traced_text import By, TracedText
 
 _CUT = "\ue000"
@@ -130,6 +130,11 @@ def _direction(match: re.Match[str]) -> str | int:
     return _CUT if is_direction(match[1]) else 0
 
 
+def _aside(match: re.Match[str]) -> str | int:
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    return _CUT if is_direction(match[1]) and not is_word(match[1], before, after) else 0
+
+
 def _entity(match: re.Match[str]) -> str:
     return html.unescape(f"&{match[1]};").replace("\xa0", " ")
 
@@ -197,7 +202,7 @@ _MARKUP = _rules(
     (rf"(?<!\w)<({_TAG})/?>", _group(1)),
     (r"(?<=\w)<([A-Za-z][\w,. ]{0,40})>", lambda match: f" of {match[1]}"),
     # Stage directions and emoticons.
-    (r"\(([^()]{1,80})\)", _direction),
+    (r"\(([^()]{1,80})\)", _aside),
     (r"\[([^\[\]]{1,80})\]", _direction),
     (r"(?<![\w*])\*([^*\n]{1,80})\*(?![\w*])", _direction),
     (r"(?<!\S)[:;]-?[)(DP](?!\S)", _CUT),

@@ -48,12 +48,30 @@ _DIRECTION = re.compile(
     re.IGNORECASE,
 )
 
+_THINGS = frozenset(("typing", "music", "waves", "silence"))
+"""Directions that programs have to do with as well: "our (typing) rules"."""
+
+_NAMES = frozenset(("Typing", "Music", "Waves", "Whisper", "Blink"))
+"""Directions that programs are named after: "a model (Whisper)"."""
+
 _RETOLD = re.compile(r"[a-z]+[^\Wsui_]s(?: [^\W\d]+){1,9}[.…!]*")
 
 
 def is_direction(span: str) -> bool:
     """Whether the text between two brackets or asterisks is a stage direction."""
     return len(span) <= LONGEST and _DIRECTION.fullmatch(span.strip()) is not None
+
+
+def is_word(span: str, before: str, after: str) -> bool:
+    """Whether what looks like a direction in round brackets is a word of the sentence around it.
+
+    `before` and `after` are the text on either side. It is one behind a word, if it is a name, or
+    if the sentence goes on in lower case.
+    """
+    bare = span.strip()
+    if not before.rstrip()[-1:].isalnum():
+        return False
+    return bare in _NAMES or (bare in _THINGS and after.lstrip()[:1].islower())
 
 
 def may_be_direction(span: str) -> bool:

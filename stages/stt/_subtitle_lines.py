@@ -1,10 +1,12 @@
 """Lines of subtitles that Whisper writes for sound without speech, by language. Pure.
 
 Its training data ended silence with credits and farewells of films and channels, in every language.
-English and German have more forms, in `stages.stt.speech_check`.
+The patterns are for plain words (`stages.stt._described_sounds.plain_words`): lower case, without
+marks and accents; "copyright" stands for its sign.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 CREDITS: Mapping[str, tuple[str, ...]] = {
     "ar": ("اشتركوا في القناة", "لا تنسوا الاشتراك في القناة", "ترجمة نانسي قنقر", "شكرا للمشاهدة"),
@@ -98,3 +100,66 @@ POLITE: tuple[str, ...] = (
     *("ありがとうございます", "감사합니다", "شكرا", "תודה", "धन्यवाद", "amen", "terima kasih"),
 )
 """What people say as well: believed unless it is doubtful."""
+
+
+def _any_of(lines: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{line})" for line in lines))
+
+
+_THANKS = r"(?:thank you|thanks)(?: (?:so|very) much| all| again)? for (?:watching|viewing)"
+_BROADCASTER = (
+    "(?:ard(?: text)?|br|funk|hr|mdr|ndr|orf|rbb|srf|swr|wdr|zdf|arte|3sat|bbc|abc|cbc|nbc|pbs|cnn"
+    "|npr|rai|nhk|rtve|(?:the )?australian broadcasting corporation)"
+)
+_COMMISSIONED = rf"im auftrag (?:des|der|von) {_BROADCASTER}(?: fur funk)?(?: \d+)?"
+_CREDITED = (
+    r"(?:sub(?:title)?s|subtitled|captions?|captioned|captioning|translated|translation|transcribed"
+    r"|transcription|transcript)"
+)
+
+SUBTITLE = _any_of(
+    (
+        rf"{_THANKS}(?: (?:everyone|guys|this|the|my|our|video|videos|episode|channel|and|bye"
+        r"|(?:i ll )?see you (?:next time|soon|later|in the next (?:one|video))))*",
+        r"(?:please |don t forget to |and |like |share |comment )*subscribe"
+        r"(?: (?:and|like|share|comment|hit|the|bell|to|my|our|this|channel|button|for more"
+        r"|below))*",
+        r"(?:i ll |i will )?see you (?:guys |all )?(?:in |on )?(?:the )?next (?:video|episode)",
+        r"(?:subtitles?|captions?|transcription|untertitel)"
+        r" (?:created |provided )?(?:by|der|von) (?:the )?amara org(?: community)?",
+        rf"(?:{_CREDITED}(?: \w+){{0,3}} )?(?:by|from) (?:\w+ ){{0,3}}amara org(?: \w+){{0,3}}",
+        rf"{_CREDITED} by (?:https? |www |otter ai|rev com|castingwords).{{0,60}}",
+        r"untertitel von stephanie geiges",
+        rf"untertitel(?:ung)? (?:des|der|von) {_BROADCASTER}(?: fur funk)?(?: \d+)?",
+        rf"(?:untertitel(?:ung)? )?(?:{_BROADCASTER} )?(?:mediagroup )?(?:gmbh )?{_COMMISSIONED}",
+        r"(?:vielen dank|danke)(?: schon)? furs (?:zuschauen|zusehen)",
+        r"(?:copyright (?:\w+ ){0,5})?all rights reserved",
+        rf"copyright (?:by )?{_BROADCASTER}(?: mediagroup)?(?: gmbh)?(?: \d{{4}})?",
+        r"copyright (?:19|20)\d\d(?: \w+){0,5}",
+        r"(?:sous titres|subtitulos|sottotitoli|legendas|ondertitel\w{0,4}|napisy|titulky"
+        r"|feliratok|subtitrarea|undertexter|undertekster|субтитры) (?:\w+ ){0,7}amara org"
+        r"(?: \w+){0,3}",
+    )
+)
+"""Lines of subtitles that are hardly ever an answer."""
+
+UNLIKELY = _any_of(
+    (
+        r"(?:www )?amara org(?: community| gemeinschaft)?",
+        rf"{_BROADCASTER} (?:19|20)\d\d",
+        r"(?:the end|to be continued|bbc radio \d|ard text)",
+    )
+)
+"""Whole texts that are believed only of a recogniser that tells that it is sure."""
+
+DOUBTFUL = _any_of(
+    (
+        rf"{_THANKS} .{{1,40}}",
+        r"(?:subtitles?|captions?|captioning|captioned|transcription|transcribed|transcript"
+        r"|translated)(?: (?:created|provided|made|edited))? by .{1,80}",
+        r"(?:untertitel|untertitelung)\b.{0,80}",
+        r"(?:for more information )?(?:visit )?www .{1,60}",
+        r"copyright .{0,80}",
+    )
+)
+"""Beginnings of such lines, which begin answers as well: those who work with subtitles say them."""

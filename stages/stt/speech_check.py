@@ -20,15 +20,13 @@ The two together are the rule of OpenAI's reference decoder (Radford et al., 202
 moved between the two sets. The limit of the compression ratio, 2.4, is that decoder's, too.
 """
 
-import re
-import unicodedata
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stages.stt._sound_names import SOUND_NAMES
-from stages.stt._subtitle_lines import CREDITS, POLITE
+from stages.stt._described_sounds import describes, is_laughter, plain_words, without_sounds
+from stages.stt._subtitle_lines import CREDITS, DOUBTFUL, POLITE, SUBTITLE, UNLIKELY
 
 Reason = Literal[
     "", "silence", "no words", "no speech", "improbable", "repeated", "hints", "subtitles"
@@ -67,80 +65,6 @@ _SENTENCE_WORDS = 6
 _LONGEST_PHRASE = 12
 _MOST_TIMES = (8, 4)
 """How often one word, and a phrase of several, may be said in a row."""
-
-_MARKS = re.compile(r"<\|[a-z_ ]{1,30}\|>|[\u2669-\u266c\U0001f3b5\U0001f3b6]+", re.IGNORECASE)
-"""The decoder's own marks, and notes of music."""
-
-_BRACKETS = re.compile(
-    r"\[[^\[\]]{0,80}\]|\([^()]{0,80}\)|\*[^*\s][^*]{0,80}\*|<[a-z_ ]{1,30}>"
-    r"|（[^（）]{0,80}）|［[^［］]{0,80}］|【[^【】]{0,80}】",
-    re.IGNORECASE,
-)
-"""What may describe a sound."""
-
-_SOUNDS = """
-    applause applauding beep beeps beeping breath breathes breathing buzzing cheering cheers chimes
-    chirping chuckles chuckling clapping claps clicking clicks closes coughing cough coughs creaks
-    crosstalk crying exhales footsteps gasps groans grunts hissing humming hums inaudible indistinct
-    inhales knocking laugh laughing laughs laughter mumbles mumbling murmuring music nospeech
-    rustling screaming sighing sigh sighs silence slams sneezes sniffing sniffles sniffs snoring
-    sobbing throat thunder typing unintelligible wheezing whirring whistles whistling
-    applaus atmen gelachter husten lachen lacht musik rauschen rauspern seufzen seufzt stille
-    unverstandlich
-"""
-_WITH_SOUNDS = """
-    a and in of the to audience background baby bell birds bright calm clears clearing continues
-    crowd deep dog dogs door dramatic ends engine eerie fades faintly gentle happy heavily heavy
-    intense keyboard light loud man mouse opens ominous people phone piano playing plays quiet
-    rock sad slow soft softly speaker speech starts suspenseful tense upbeat water wind woman
-    dramatische leise ruhige spannende
-"""
-_SOUND_WORDS = frozenset(_SOUNDS.split())
-_DESCRIBING = frozenset((_SOUNDS + _WITH_SOUNDS).split())
-_DESCRIPTIONS = frozenset(
-    {
-        *("blank audio", "no audio", "no speech", "no sound", "noise", "background noise", "pause"),
-        *("speaking foreign language", "speaking in foreign language", "foreign language"),
-        *("static", "speaks in foreign language", "wind blowing", "phone ringing", "unk", "sound"),
-    }
-)
-"""In brackets: a description has a word for a sound and none that describes nothing, or is one of
-these. All are as `_plain` gives them."""
-
-_SAID = re.compile(r"\d|^\W{0,2}(?:[A-Z]{2,}s?|\w{1,2})\W{0,2}$")
-"""What is in round brackets and said all the same: a number, an acronym."""
-
-_THANKS = r"(?:thank you|thanks)(?: (?:so|very) much| all| again)? for (?:watching|viewing)"
-_BROADCASTER = r"(?:ard|br|funk|mdr|ndr|orf|srf|swr|wdr|zdf)"
-_SUBTITLES = (
-    rf"{_THANKS}(?: (?:everyone|guys|this|the|my|our|video|videos|episode|channel|and|bye"
-    r"|(?:i ll )?see you (?:next time|soon|later|in the next (?:one|video))))*",
-    r"(?:please |don t forget to |and |like |share |comment )*subscribe"
-    r"(?: (?:and|like|share|comment|hit|the|bell|to|my|our|this|channel|button|for more|below))*",
-    r"(?:i ll |i will )?see you (?:guys |all )?(?:in |on )?(?:the )?next (?:video|episode)",
-    r"(?:subtitles?|captions?|transcription|untertitel)"
-    r" (?:created |provided )?(?:by|der|von) (?:the )?amara org(?: community)?",
-    r"transcription by castingwords",
-    r"untertitel von stephanie geiges",
-    rf"untertitel(?:ung)? (?:im auftrag )?(?:des|der|von) {_BROADCASTER}(?: fur funk)?(?: \d+)?",
-    r"(?:vielen dank|danke)(?: schon)? furs (?:zuschauen|zusehen)",
-    r"all rights reserved",
-    r"(?:sous titres|subtitulos|sottotitoli|legendas|ondertitel\w{0,4}|napisy|titulky|feliratok"
-    r"|subtitrarea|undertexter|undertekster|субтитры) (?:\w+ ){0,7}amara org(?: \w+){0,3}",
-)
-_SUBTITLE = re.compile("|".join(f"(?:{line})" for line in _SUBTITLES))
-"""Lines of subtitles that are hardly ever an answer, as plain words (see `_plain`)."""
-
-_OPEN_SUBTITLES = (
-    rf"{_THANKS} .{{1,40}}",
-    r"(?:subtitles?|captions?|captioning|captioned|transcription|transcribed|transcript|translated)"
-    r"(?: (?:created|provided|made|edited))? by .{1,80}",
-    r"(?:untertitel|untertitelung)\b.{0,80}",
-    r"(?:for more information )?(?:visit )?www .{1,60}",
-    r"copyright .{0,80}",
-)
-_DOUBTFUL_SUBTITLE = re.compile("|".join(f"(?:{line})" for line in _OPEN_SUBTITLES))
-"""Beginnings of such lines, which begin answers as well: those who work with subtitles say them."""
 
 _DOUBTFUL_LINES = frozenset(
     {
@@ -201,11 +125,11 @@ def judge(heard: Hypothesis) -> Verdict:
     """
     silence, logprob = heard.no_speech_prob or 0.0, heard.avg_logprob or 0.0
     doubtful = silence > _DOUBTFUL_PROB and logprob < _DOUBTFUL_LOGPROB
-    bare = _BRACKETS.sub(_said if doubtful else _no_sound, _MARKS.sub(" ", heard.text))
-    text = " ".join(bare.split())
-    plain = _plain(text)
+    unsure = doubtful or (heard.avg_logprob is None and heard.no_speech_prob is None)
+    text = without_sounds(heard.text, doubtful=doubtful, unsure=unsure)
+    plain = plain_words(text)
     reason: Reason = ""
-    if not plain:
+    if not plain or is_laughter(plain, doubtful=doubtful):
         reason = "no words"
     elif heard.loudest_db is not None and heard.loudest_db < SILENT_DB:
         reason = "silence"
@@ -217,8 +141,11 @@ def judge(heard: Hypothesis) -> Verdict:
         reason = "improbable"
     elif _is_hints(plain, heard, doubtful=doubtful):
         reason = "hints"
-    elif (plain in _CREDITS or _SUBTITLE.fullmatch(plain)) or (
-        doubtful and (plain in _DOUBTFUL_LINES | _POLITE or _DOUBTFUL_SUBTITLE.fullmatch(plain))
+    elif (
+        plain in _CREDITS
+        or SUBTITLE.fullmatch(plain)
+        or (unsure and UNLIKELY.fullmatch(plain))
+        or (doubtful and _may_be_subtitle(plain))
     ):
         reason = "subtitles"
     if reason:
@@ -226,7 +153,7 @@ def judge(heard: Hypothesis) -> Verdict:
     once = _once(text)
     said, kept = len(text.split()), len(once.split())
     made_up = silence > _DOUBTFUL_PROB or said > _most_words(heard.audio_s)
-    made_up = made_up or _plain(once) in _DOUBTFUL_LINES  # "you you you you", for a hum
+    made_up = made_up or plain_words(once) in _DOUBTFUL_LINES  # "you you you you", for a hum
     if (kept * 2 < said and made_up) or repeats(once, heard.audio_s):
         return Verdict("", "repeated")
     if (heard.compression_ratio or 0.0) > MOST_COMPRESSION and len(once.split()) <= _LONGEST_PHRASE:
@@ -255,7 +182,7 @@ def compression(text: str) -> float:
 def _once(text: str) -> str:
     """The text with every phrase that is said too often in a row kept once."""
     words = text.split()
-    plain = [_plain(word) for word in words]
+    plain = [plain_words(word) for word in words]
     kept: list[str] = []
     at = 0
     while at < len(words):
@@ -284,7 +211,7 @@ def _is_hints(plain: str, heard: Hypothesis, *, doubtful: bool) -> bool:
     where the recogniser did not tell how sure it was. What begins with a whole sentence of the
     prompt goes on with any of its terms.
     """
-    prompt = [term for hint in heard.hints if (term := _plain(hint))]
+    prompt = [term for hint in heard.hints if (term := plain_words(hint))]
     sentence = prompt[0] if prompt and prompt[0].count(" ") >= _SENTENCE_WORDS - 1 else None
     if sentence is not None and plain.startswith(sentence):
         return True
@@ -300,32 +227,12 @@ def _is_hints(plain: str, heard: Hypothesis, *, doubtful: bool) -> bool:
     return terms == len(prompt) > 1 or terms >= (1 if doubtful else 3 if unknown else 6)
 
 
-_ABBREVIATION = re.compile(r"\([A-Z]{2,4}s?\)")
+def _may_be_subtitle(plain: str) -> bool:
+    """Whether Whisper writes this for noise; people say it, too."""
+    if plain in _DOUBTFUL_LINES or plain in _POLITE or describes(plain):
+        return True
+    return DOUBTFUL.fullmatch(plain) is not None
 
 
-def _no_sound(found: re.Match[str]) -> str:
-    """What stays of brackets in a text that is not doubtful: all but the description of a sound."""
-    plain = _plain(found[0])
-    words = frozenset(plain.split())
-    described = words & _SOUND_WORDS and words <= _DESCRIBING
-    if not described and _ABBREVIATION.fullmatch(found[0]):
-        return found[0]  # "(TOS)", which is a cough in Spanish
-    return " " if described or plain in _DESCRIPTIONS or plain in _NAMES else found[0]
-
-
-def _said(found: re.Match[str]) -> str:
-    """What stays of a description: round brackets may hold something that was said."""
-    inside = found[0]
-    return inside if inside.startswith("(") and _SAID.search(inside[1:-1]) else " "
-
-
-def _plain(text: str) -> str:
-    """The words in lower case, without marks and accents."""
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    bare = "".join(sign for sign in letters if not unicodedata.combining(sign))
-    return " ".join(re.sub(r"[\W_]+", " ", bare).split())
-
-
-_CREDITS = frozenset(_plain(line) for lines in CREDITS.values() for line in lines)
-_POLITE = frozenset(map(_plain, POLITE))
-_NAMES = frozenset(_plain(name) for names in SOUND_NAMES.values() for name in names)
+_CREDITS = frozenset(plain_words(line) for lines in CREDITS.values() for line in lines)
+_POLITE = frozenset(map(plain_words, POLITE))

@@ -44,6 +44,13 @@ CASES = {
     "German direction": ("*lächelt* Warum?", "Warum?"),
     "no direction": ("The loop (see below) pauses.", "The loop (see below) pauses."),
     "a verb in a remark": ("It stops (pauses the stream).", "It stops (pauses the stream)."),
+    "a thing in brackets": (
+        "Use the (typing) module (latter).",
+        "Use the (typing) module (latter).",
+    ),
+    "a name in brackets": ("A model (Whisper), right?", "A model (Whisper), right?"),
+    "a direction in a sentence": ("So (beat) why (typing) Postgres?", "So why Postgres?"),
+    "a direction behind a sentence": ("Good. (typing) so, why?", "Good. so, why?"),
     "bold": ("**Very** good, and *this* too.", "Very good, and this too."),
     "underscores": ("__Bold__ and user_id", "Bold and user id"),
     "strike": ("~~not~~ this", "not this"),

@@ -85,6 +85,18 @@ def test_what_the_recogniser_doubts_is_no_answer(
         "Vielen Dank f\u00fcrs Zuschauen!",
         "\u00a9 All rights reserved",
         "Thanks for watching, see you next time!",
+        "Subtitles from the Amara.org community",
+        "Translated by the Amara.org community",
+        "by Amara.org",
+        "Subs by www.zeoranger.co.uk",
+        "Transcribed by https://otter.ai",
+        "Copyright WDR 2021",
+        "\u00a9 WDR 2020",
+        "Copyright Australian Broadcasting Corporation",
+        "Copyright 2021 Somebody Else GmbH",
+        "WDR mediagroup GmbH im Auftrag des WDR",
+        "Untertitelung im Auftrag des ZDF, 2021",
+        "Untertitel: ARD Text im Auftrag von Funk (2017)",
     ],
 )
 def test_a_line_of_subtitles_is_no_answer_however_sure_the_recogniser_is(text: str) -> None:
@@ -107,6 +119,126 @@ def test_what_begins_like_a_line_of_subtitles_is_an_answer_unless_it_is_doubtful
     assert judge(Hypothesis(text, 3.0, **SURE)) == Verdict(text)
     assert judge(Hypothesis(text, 3.0)) == Verdict(text)
     assert reason(text, **UNSURE) == "subtitles"
+
+
+@pytest.mark.parametrize("text", ["Amara.org", "www.amara.org", "SWR 2021", "The end."])
+def test_a_credit_that_may_be_an_answer_is_believed_of_a_recogniser_that_is_sure(text: str) -> None:
+    assert judge(Hypothesis(text, 3.0, **SURE)) == Verdict(text)
+    assert reason(text) == reason(text, **UNSURE) == "subtitles"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I translated films for Amara.org.",
+        "Copyright law was my subject.",
+        "I worked for WDR in 2021.",
+        "We had the copyright for 2021.",
+        "The end of the queue is read first.",
+    ],
+)
+def test_who_speaks_of_films_and_rights_is_heard(text: str) -> None:
+    assert judge(Hypothesis(text, 3.0)) == Verdict(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sure"),
+    [
+        ("\u266a music playing \u266a", ""),
+        ("\u266a la la la \u266a", ""),
+        ("# I love you #", ""),
+        ("\U0001f3b5 I love you", ""),
+        ("\u266a I love you \u266a We used Redis.", "We used Redis."),
+        (
+            "\u266a I would look at the logs and then add an index \u266a",
+            "I would look at the logs and then add an index",
+        ),
+    ],
+)
+def test_what_is_marked_as_music_is_believed_of_a_sure_recogniser_if_it_is_long(
+    text: str, sure: str
+) -> None:
+    assert judge(Hypothesis(text, 5.0, **SURE)).text == sure
+    short = "We used Redis." if "Redis" in text else ""
+    assert judge(Hypothesis(text, 5.0)).text == judge(Hypothesis(text, 5.0, **UNSURE)).text == short
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ha ha ha",
+        "Ha, ha, ha, ha!",
+        "Hahaha.",
+        "Hehehe",
+        "Ho ho ho!",
+        "jajaja",
+        "\u0445\u0430-\u0445\u0430-\u0445\u0430",
+        "\u54c8\u54c8\u54c8",
+        "\u314b\u314b\u314b",
+        "\ud558\ud558\ud558",
+    ],
+    ids=ascii,
+)
+def test_a_laugh_is_no_answer(text: str) -> None:
+    assert reason(text, **SURE) == reason(text) == reason(text, **UNSURE) == "no words"
+
+
+@pytest.mark.parametrize("text", ["Haha.", "ha ha", "heh"])
+def test_a_short_laugh_is_no_answer_where_it_is_doubtful(text: str) -> None:
+    assert judge(Hypothesis(text, 1.0, **SURE)) == judge(Hypothesis(text, 1.0)) == Verdict(text)
+    assert reason(text, **UNSURE) == "no words"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ha ha ha, that was my first bug. It ran for a week.",
+        "Well, haha, no.",
+        "Ja, ja, ja.",
+        "Hi, hi, hi.",
+        "Aha.",
+        "The hash of a hash.",
+    ],
+)
+def test_who_laughs_inside_an_answer_is_heard(text: str) -> None:
+    for known in ({}, SURE, UNSURE):
+        assert judge(Hypothesis(text, 4.0, **known)) == Verdict(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "doubtful"),
+    [
+        (
+            "I would take the second one (latter).",
+            "I would take the second one (latter).",
+        ),
+        ("the queue (former), not (sic) that one", "the queue (former), not (sic) that one"),
+        ("a cache (or Redis) and (i.e. none)", "a cache (or Redis) and (i.e. none)"),
+        ("we say it (yes) and that (no)", "we say it (yes) and that (no)"),
+        ("our (typing) rules", "our rules"),
+        ("it was (static) at first", "it was at first"),
+        ("the water of the (taps) was cold", "the water of the was cold"),
+    ],
+)
+def test_a_word_in_brackets_that_names_a_sound_elsewhere_was_said(text: str, doubtful: str) -> None:
+    assert judge(Hypothesis(text, 4.0, **SURE)) == judge(Hypothesis(text, 4.0)) == Verdict(text)
+    assert judge(Hypothesis(text, 4.0, **UNSURE)) == Verdict(doubtful)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("(latter)", ""),
+        ("Det var sjovt (latter)", "Det var sjovt"),
+        ("Az volt (taps)", "Az volt"),
+        ("I would look at the logs. (typing)", "I would look at the logs."),
+        ("I would (laughs) look", "I would look"),
+        ("the logs (music)", "the logs"),
+        ("our [typing] rules", "our rules"),
+    ],
+)
+def test_a_sound_in_brackets_is_left_out(text: str, kept: str) -> None:
+    assert judge(Hypothesis(text, 4.0, **SURE)).text == kept
 
 
 @pytest.mark.parametrize(
@@ -248,7 +380,17 @@ def test_the_hints_are_no_answer(text: str, known: dict[str, float], why: str) -
 
 
 def test_no_text_takes_long() -> None:
-    for text in ("(" * 20_000, "a " * 10_000, "[x" * 10_000, "www " * 5_000, "please " * 3_000):
+    for text in (
+        "(" * 20_000,
+        "a " * 10_000,
+        "[x" * 10_000,
+        "www " * 5_000,
+        "please " * 3_000,
+        "ha" * 20_000 + "x",
+        "\u266a" * 20_000,
+        "\u266a a" * 10_000,
+        "a\u266a" * 10_000,
+    ):
         judge(Hypothesis(text, 10.0))
 
 
