@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, cast
 import av
 import numpy as np
 
-from stages._containers import Container, is_cut, parts
+from stages._containers import Container, is_cut, is_mp3_frame
+from stages._glued import parts, states_length
 
 log = logging.getLogger("stages.decode")
 
@@ -45,9 +46,6 @@ _CODECS = f"{_PCM},flac,opus,vorbis,mp3float,mp3,aac,alac"
 
 _EXACT: frozenset[Container] = frozenset({"flac", "mp4", "webm"})
 """Containers whose header states the duration; for the others FFmpeg estimates it."""
-
-_CLAIMING: frozenset[Container] = frozenset({"flac", "mp3"})
-"""Containers that state only the length of their sound: whether they are cut shows when decoded."""
 
 _SLACK_S = 0.2
 """A file is whole if it has at most this much less sound than claimed: codecs drop a little at
@@ -181,9 +179,14 @@ def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any
         for _, frame in _decoded(source, container, [stream], facts):
             decoded_s += frame.samples / max(1, frame.sample_rate)
             yield frame
-    if facts.container in _CLAIMING and facts.claimed_s is not None:
+    if _claims(part, facts.container) and facts.claimed_s is not None:
         facts.short |= decoded_s < facts.claimed_s - _SLACK_S
     facts.short |= facts.ends_badly  # the next part's sound would hide it
+
+
+def _claims(part: FilePart, container: Container) -> bool:
+    """Whether a part says how long its sound is, and nothing else that shows if it is cut."""
+    return container == "flac" or (container == "mp3" and states_length(cast("BinaryIO", part)))
 
 
 def _opened(part: FilePart, container: Container) -> tuple[Source, Any]:
@@ -208,6 +211,7 @@ def _decoded(
     """The decoded frames of some tracks, each with its track's index."""
     indexes = [stream.index for stream in streams]
     packets = container.demux(streams)
+    begun, odd = False, 0  # packets since the last sound that may be padding
     while True:
         try:
             packet = next(packets)
@@ -227,21 +231,19 @@ def _decoded(
         except MemoryError:
             raise
         except Exception:  # one bad packet; a decoder goes on with the next
-            if facts.container == "mp3" and not _is_frame(bytes(packet)[:2]):
-                continue  # padding, or a tag of an unknown kind
+            if facts.container == "mp3" and not is_mp3_frame(bytes(packet)[:4]):
+                odd += begun  # damage if sound follows, else padding or a tag of an unknown kind
+                continue
             facts.skipped += 1
             facts.ends_badly = True
             continue
         if found:
+            facts.skipped += odd
+            begun, odd = True, 0
             facts.ends_badly = False
             source.sound()
         for frame in found:
             yield packet.stream_index, frame
-
-
-def _is_frame(head: bytes) -> bool:
-    """Whether a packet begins as frames of MP3 do, with 11 bits that are set."""
-    return len(head) == 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
 
 
 # --- tracks ----------------------------------------------------------------------------------

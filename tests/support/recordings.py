@@ -124,6 +124,26 @@ def ape(size: int) -> bytes:
     return b"APETAGEX%b%b%bAPETAGEX%b%b" % (ends[0], bytes(8), item, ends[1], bytes(8))
 
 
+def uncounted(pcm: Samples, quality: int) -> bytes:
+    """MP3 of a varying bit rate that does not state its length."""
+    buffer = io.BytesIO()
+    options = {"write_xing": "0", "id3v2_version": "0"}
+    with av.open(buffer, "w", format="mp3", options=options) as file:
+        variable = {"flags": "+qscale", "global_quality": str(118 * quality)}
+        stream = file.add_stream("libmp3lame", rate=44_100, layout="mono", options=variable)
+        assert isinstance(stream, AudioStream)
+        context = stream.codec_context
+        resampler = av.AudioResampler(
+            format=context.format, layout="mono", rate=44_100, frame_size=context.frame_size
+        )
+        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = RATE_HZ
+        for resampled in [*resampler.resample(frame), *resampler.resample(None)]:
+            file.mux(stream.encode(resampled))
+        file.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
 def lyrics() -> bytes:
     """A tag for the end of a file, which an ID3v1 follows."""
     said = b"LYRICSBEGIN" + b"IND0000200LYR00004la la"

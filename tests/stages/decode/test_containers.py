@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages._containers import HEAD_BYTES, Container, is_cut, located, parts, sniff
+from stages._containers import HEAD_BYTES, Container, is_cut, located, sniff
+from stages._glued import parts, states_length
 from stages._trailing import sound_end
 from tests.support import recordings
 from tests.support.examples import examples
@@ -15,7 +16,7 @@ from tests.support.paths import AUDIO
 
 MALFORMED = AUDIO / "malformed"
 NAMES = ["wav", "flac", "mp3", "ogg-opus", "ogg-vorbis", "webm", "m4a", "aac"]
-WITH_AN_END = ["wav", "ogg-opus", "ogg-vorbis", "webm", "m4a", "aac"]
+WITH_AN_END = ["wav", "mp3", "ogg-opus", "ogg-vorbis", "webm", "m4a", "aac"]
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def test_odd_ends_are_told_apart(container: Container, data: bytes, expected: bo
     ids=["none", "id3v1", "ape", "lyrics", "id3v2", "footer", "no lyrics", "ape too long", "0"],
 )
 def test_the_sound_ends_before_the_tags_behind_it(tag: bytes, known: bool) -> None:
-    sound = b"\xff\xfb\x90\x64" * 100
+    sound = b"\xff\xff\x90\x64" * 100  # frames whose length is not known
     data = sound + tag
     expected = len(sound) if known else len(data)
     for container in ("mp3", "aac", "mp4"):
@@ -171,8 +172,126 @@ def test_the_sound_ends_before_the_tags_behind_it(tag: bytes, known: bool) -> No
 
 
 def test_padding_is_left_out_beyond_what_a_frame_may_end_with() -> None:
-    data = b"\xff\xfb\x90\x64" + bytes(5000)
+    data = b"\xff\xff\x90\x64" + bytes(5000)
     assert sound_end(io.BytesIO(data), len(data), "mp3") == 4 + 1500
+    for filled, end in ((65, 4), (64, 68)):
+        data = b"\xff\xff\x90\x64" + b"\xff" * filled
+        assert sound_end(io.BytesIO(data), len(data), "mp3") == end
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        ("ogg-opus", "ogg-opus", 1),
+        ("ogg-opus", "ogg-vorbis", 2),
+        ("ogg-vorbis", "ogg-opus", 2),
+        ("ogg-vorbis", "ogg-vorbis", 2),  # their code books may differ
+        ("webm", "webm", 1),
+        ("webm", "webm-vorbis", 2),
+        ("webm-vorbis", "webm", 2),
+    ],
+)
+def test_a_chain_is_parted_where_another_decoder_is_needed(
+    files: Files, first: str, second: str, found: int
+) -> None:
+    known = {name: data for name, (_, data) in files.items()}
+    known["webm-vorbis"] = known["webm"].replace(b"A_OPUS", b"A_XYZW")
+    data = known[first] + known[second]
+    middle = len(known[first])
+    spans = [(0, middle), (middle, len(data))] if found == 2 else [(0, len(data))]
+    assert (
+        parts(
+            io.BytesIO(data),
+            len(data),
+            files[first.removesuffix("-vorbis")][0] if first.startswith("webm") else "ogg",
+        )
+        == spans
+    )
+
+
+def test_streams_of_ogg_that_begin_together_are_one_link() -> None:
+    def page(flags: int, packet: bytes) -> bytes:
+        return b"OggS\0" + bytes([flags]) + bytes(20) + bytes([1, len(packet)]) + packet
+
+    skeleton = page(2, b"fishead\0" + bytes(56))
+    opus = page(2, b"OpusHead\1\1" + bytes(9))
+    wide = page(2, b"OpusHead\1\2" + bytes(9))
+    vorbis = page(2, b"\x01vorbis" + bytes(23))
+    sound, last = page(0, b"x" * 99), page(4, b"x")
+    one, other = skeleton + opus + vorbis + sound + last, skeleton + wide + sound + last
+    for data, starts in (
+        (one, [0]),
+        (one + one, [0]),
+        (one + other, [0, len(one)]),
+        (one + skeleton + sound, [0]),
+    ):
+        assert [start for start, _ in parts(io.BytesIO(data), len(data), "ogg")] == starts
+
+
+@pytest.mark.parametrize(
+    ("tag", "stated"),
+    [
+        (b"Xing\0\0\0\x0f", True),
+        (b"Info\0\0\0\x01", True),
+        (b"Info\0\0\0\x02", False),
+        (b"VBRI\0\1", True),
+        (b"LAME\0\0\0\x0f", False),
+    ],
+    ids=["xing", "info", "no frames", "vbri", "none"],
+)
+def test_an_mp3_states_its_length_by_the_tag_in_its_first_frame(tag: bytes, stated: bool) -> None:
+    for before in (
+        b"",
+        recordings.tagged(b""),
+        recordings.tagged(b"", 9000) + recordings.tagged(b""),
+    ):
+        data = before + b"\xff\xfb\x90\x64" + bytes(32) + tag + bytes(300)
+        assert states_length(io.BytesIO(data)) is stated
+
+
+BLANK = {
+    "line": b"\n",
+    "lines": b"\r\n\r\n",
+    "space": b" ",
+    "0": b"\0",
+    "zeros": bytes(4096),
+    "flash": b"\xff" * 2000,
+    "line-id3v1": b"\n" + recordings.id3v1(),
+    "id3v1-line": recordings.id3v1() + b"\n",
+}
+
+
+@pytest.mark.parametrize("end", BLANK.values(), ids=BLANK)
+@pytest.mark.parametrize("name", ["mp3", "aac", "ogg-opus", "ogg-vorbis"])
+def test_what_fills_up_a_file_is_left_out(files: Files, name: str, end: bytes) -> None:
+    container, data = files[name]
+    whole = data + end
+    assert sound_end(io.BytesIO(whole), len(whole), container) == len(data)
+    assert not cut(container, whole)
+
+
+@pytest.mark.parametrize("name", ["mp3", "aac", "ogg-opus"])
+def test_a_cut_file_stays_cut_whatever_fills_it_up(files: Files, name: str) -> None:
+    container, data = files[name]
+    for missing in (1, 50, 400):
+        whole = data[:-missing] + b"\n"
+        assert sound_end(io.BytesIO(whole), len(whole), container) == len(whole)
+    whole = data[: len(data) // 2] + b"\n"
+    assert cut(container, whole)
+
+
+@pytest.mark.parametrize("end", [b"ID3\n", b"ID3\4\0\0\0\0\x7f\x7f\n", b"x\n", b"TAG\n"])
+def test_what_is_no_whole_tag_is_not_left_out(files: Files, end: bytes) -> None:
+    whole = files["aac"][1] + end
+    assert sound_end(io.BytesIO(whole), len(whole), "aac") == len(whole)
+
+
+def test_what_stands_behind_the_last_box_is_no_cut_box(files: Files) -> None:
+    _, data = files["m4a"]
+    for end in (b"\r\n------Web--\r\n", b"<html>", b"\xff" * 99, recordings.id3v1() + b"\n"):
+        assert not cut("mp4", data + end)
+    for name in (b"free", b"moof", b"mdat", b"udta"):
+        assert cut("mp4", data + b"\0\0\0\x20" + name)
 
 
 def test_padding_behind_the_last_box_is_no_cut_box() -> None:
@@ -205,3 +324,5 @@ def test_no_bytes_make_it_raise(container: Container, data: bytes, head: bytes) 
     assert cut(container, head + data) in (True, False)
     sniff(head + data)
     located(io.BytesIO(head + data))
+    parts(io.BytesIO(head + data), len(head + data), container)
+    states_length(io.BytesIO(head + data))

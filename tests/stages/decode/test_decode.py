@@ -152,6 +152,10 @@ TAGS = {
     "lyrics-id3v1": recordings.lyrics() + recordings.id3v1(),
     "id3v2": recordings.tagged(b""),
     "zeros": bytes(500),
+    "more zeros": bytes(4096),
+    "flash": b"\xff" * 2000,
+    "line": b"\n",
+    "id3v1-line": recordings.id3v1() + b"\r\n",
 }
 
 
@@ -176,6 +180,37 @@ def test_a_cut_recording_is_marked_although_a_tag_was_put_behind_it(
     facts, pcm = here(data, recordings.ENCODINGS[name][0])
     assert 1900 < len(pcm) / 16 < 2100
     assert facts.truncated(io.BytesIO(data), len(data)) is True
+
+
+@pytest.mark.parametrize("end", [b"\r\n", bytes(70_000)], ids=["line", "zeros"])
+def test_padding_behind_ogg_makes_no_cut_file_of_it(clip: Samples, end: bytes) -> None:
+    data = recordings.encoded(clip, "ogg-opus") + end
+    facts, pcm = here(data, "ogg")
+    assert (len(pcm) / 16, facts.skipped) == (pytest.approx(3000, abs=50), 0)
+    assert facts.truncated(io.BytesIO(data), len(data)) is False
+
+
+@pytest.mark.parametrize("quality", [0, 4, 9])
+def test_an_mp3_that_begins_quietly_and_states_no_length_is_whole(
+    clip: Samples, quality: int
+) -> None:
+    data = recordings.uncounted(np.concatenate((np.zeros_like(clip), clip)), quality)
+    facts, pcm = here(data, "mp3")
+    assert len(pcm) / 16 == pytest.approx(6000, abs=100)
+    assert (facts.truncated(io.BytesIO(data), len(data)), facts.skipped) == (False, 0)
+    facts, pcm = here(data[:-100], "mp3")
+    assert facts.truncated(io.BytesIO(data[:-100]), len(data) - 100) is True
+
+
+@pytest.mark.parametrize("damage", [b"\x2a" * 3000, bytes(3000), b"\xff" * 3000, b""])
+def test_damage_in_the_middle_of_an_mp3_is_counted(clip: Samples, damage: bytes) -> None:
+    data = recordings.uncounted(np.tile(clip, 2), 4)
+    middle = len(data) // 2
+    data = data[:middle] + damage + data[middle + 3000 :]
+    facts, pcm = here(data, "mp3")
+    assert 5300 < len(pcm) / 16 < 6000
+    assert facts.skipped >= 1
+    assert facts.truncated(io.BytesIO(data), len(data)) is False
 
 
 def test_bytes_of_0_before_a_recording_are_left_out(clip: Samples) -> None:
@@ -246,6 +281,36 @@ def test_files_that_were_glued_together_are_heard_to_the_end(clip: Samples, name
     assert likeness(one, pcm[:48_000]) > 0.9
     assert likeness(other, pcm[-48_000:]) > 0.85
     assert not facts.truncated(io.BytesIO(data), len(data))
+
+
+@pytest.mark.parametrize("second", ["ogg-opus", "ogg-vorbis", "stereo"])
+@pytest.mark.parametrize("first", ["ogg-opus", "ogg-vorbis", "stereo"])
+def test_a_chain_of_ogg_is_heard_whatever_its_codecs(
+    clip: Samples, first: str, second: str
+) -> None:
+    def link(pcm: Samples, name: str) -> bytes:
+        if name == "stereo":
+            return recordings.stereo(pcm, pcm, "ogg-opus")
+        return recordings.encoded(pcm, name)
+
+    other = clip[::-1].copy()
+    data = link(clip, first) + link(other, second)
+    facts, pcm = here(data, "ogg")
+    assert len(pcm) / 16 == pytest.approx(6000, abs=100)
+    assert likeness(clip, pcm[:48_000]) > 0.9
+    assert likeness(other, pcm[-48_000:]) > 0.85
+    assert facts.truncated(io.BytesIO(data), len(data)) is False
+
+
+def test_files_of_matroska_are_heard_one_after_the_other_whatever_their_codecs(
+    clip: Samples,
+) -> None:
+    one = recordings.encoded(clip, "webm")
+    data = one + recordings.tracks("matroska", "aac", clip) + one
+    facts, pcm = here(data, "webm")
+    assert len(pcm) / 16 == pytest.approx(9000, abs=100)
+    assert likeness(clip, pcm[48_000:96_000]) > 0.9
+    assert facts.truncated(io.BytesIO(data), len(data)) is False
 
 
 @pytest.mark.parametrize(
