@@ -61,7 +61,7 @@ class ServerSettings(BaseModel):
         "PARLEY_PROXIES",
         default="",
         description=(
-            "proxies whose X-Forwarded-Proto and X-Forwarded-For are believed:"
+            "proxies whose X-Forwarded-Proto, X-Forwarded-For and Forwarded are believed:"
             " addresses or networks, or *"
         ),
     )

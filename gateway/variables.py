@@ -6,6 +6,7 @@ begins with the variable's name.
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from gateway.host_names import ascii_origin
 from gateway.ice import parse_addresses, parse_ice_servers
 from gateway.rates import parse_rate
 from gateway.redis_url import option_secrets, parse_redis_url
@@ -151,6 +153,8 @@ def _origin(text: str) -> str:
     """The spelling in which a browser sends an origin: no path, and no port that is the default."""
     if text != "file://":
         text = text.rstrip("/")
+    with suppress(ValueError):  # no name: the pattern refuses it
+        text = ascii_origin(text)
     for scheme, port in (("http", 80), ("https", 443)):
         if text.startswith(f"{scheme}://"):
             text = text.removesuffix(f":{port}")

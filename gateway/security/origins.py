@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from gateway.host_names import ascii_origin, host_of
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 """Browsers leave these out of `Origin`; some proxies and clients add them to `Host`."""
 
@@ -25,15 +27,20 @@ def may_connect(origin: str | None, host: str, allowed: str) -> bool:
     """
     if origin is None or allowed == "*":
         return True
-    if origin in allowed.split(","):
-        return True
     try:
+        origin, host = ascii_origin(origin), host_of(host)
+        if origin in allowed.split(","):
+            return True
         page = urlsplit(origin)
         here = urlsplit(f"//{host}")
         default = DEFAULT_PORTS.get(page.scheme)
         if default is None or not page.hostname or any(c in page.netloc + host for c in "@, "):
             return False
-        return (page.hostname, page.port or default) == (here.hostname, here.port or default)
+        name = (here.hostname or "").removesuffix(".")
+        return (page.hostname.removesuffix("."), page.port or default) == (
+            name,
+            here.port or default,
+        )
     except ValueError:
         return False
 
@@ -45,7 +52,7 @@ def names_this_machine(host: str, allowed: str) -> bool:
     rebinding). Its origin then matches `Host`, and only the name shows that it is a stranger's.
     """
     try:
-        here = urlsplit(f"//{host}")
+        here = urlsplit(f"//{host_of(host)}")
         name = (here.hostname or "").rstrip(".")
         pages = (
             [] if allowed == "*" else [urlsplit(origin).hostname for origin in allowed.split(",")]

@@ -1,8 +1,11 @@
-"""What proxies say about how a client came: `X-Forwarded-Proto` and `X-Forwarded-For`.
+"""What proxies say about how a client came: `X-Forwarded-Proto` and `-For`, or `Forwarded`.
 
 uvicorn's middleware decides whose word is taken, and reads `X-Forwarded-Proto` if it is one word.
 Where requests pass several proxies it is a list, "https,http", or stands in several lines: the
 first word is what the client used. WebSocket's schemes are allowed, too.
+
+`Forwarded` (RFC 7239) counts where none of the other two came: a proxy that writes these may pass
+on what a client wrote into it.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,17 +15,30 @@ from typing import Any, cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from gateway.transports.forwarded import UNKNOWN, Hop, hops
+
+FOR = b"x-forwarded-for"
+FORWARDED = b"forwarded"
 PROTO = b"x-forwarded-proto"
 SCHEMES = {b"https": b"https", b"wss": b"https", b"http": b"http", b"ws": b"http"}
 
 
 def behind(app: ASGIApp, proxies: str) -> ASGIApp:
     """The application behind `proxies`, networks with commas between them, or "*"."""
-    trusting: ASGIApp = ProxyHeadersMiddleware(app, proxies)  # type: ignore[arg-type,assignment]
+    middleware = ProxyHeadersMiddleware(app, proxies)  # type: ignore[arg-type]
+    trusting = cast("ASGIApp", middleware)
+    trusted = middleware.trusted_hosts
 
     async def first_word(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            scope["headers"] = _with_one_proto(scope["headers"])
+            headers = scope["headers"]
+            names = [name for name, _ in headers]
+            if PROTO in names:
+                scope["headers"] = _with_one_proto(headers)
+            elif FORWARDED in names and FOR not in names:
+                client = scope.get("client")
+                if client is not None and client[0] in trusted:
+                    scope["headers"] = [*headers, *_lines(headers, trusted.__contains__)]
         await trusting(scope, receive, send)
 
     return first_word
@@ -63,8 +79,32 @@ def _own_address(
 
 def _with_one_proto(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     said = [value for name, value in headers if name == PROTO]
-    if not said:
-        return headers
     first = said[0].split(b",", 1)[0].strip().lower()
     others = [(name, value) for name, value in headers if name != PROTO]
     return [*others, (PROTO, SCHEMES[first])] if first in SCHEMES else others
+
+
+def _lines(
+    headers: Sequence[tuple[bytes, bytes]], is_trusted: Callable[[str], bool]
+) -> list[tuple[bytes, bytes]]:
+    """What `Forwarded` says, as the lines that uvicorn reads.
+
+    The scheme is that of the hop whose address uvicorn takes for the client's: the last one that is
+    no trusted proxy's, or the first.
+    """
+    found = hops([value.decode("latin-1") for name, value in headers if name == FORWARDED])
+    lines = []
+    if any(hop.address != UNKNOWN for hop in found):
+        lines.append((FOR, ", ".join(hop.address for hop in found).encode()))
+    if scheme := SCHEMES.get(_client_scheme(found, is_trusted)):
+        lines.append((PROTO, scheme))
+    return lines
+
+
+def _client_scheme(found: Sequence[Hop], is_trusted: Callable[[str], bool]) -> bytes:
+    scheme = ""
+    for hop in reversed(found):
+        scheme = hop.scheme or scheme
+        if not is_trusted(hop.address):
+            break
+    return scheme.encode()

@@ -463,6 +463,7 @@ def test_only_the_settings_read_the_environment() -> None:
         ("chrome-extension://abcdefghijklmnop", "chrome-extension://abcdefghijklmnop"),
         ("https://Demo.Example:443/,http://[::1]:80", "https://demo.example,http://[::1]"),
         ("https://demo.example:8443", "https://demo.example:8443"),
+        ("https://B\u00fccher.example:443/", "https://xn--bcher-kva.example"),
     ],
 )
 def test_pages_of_apps_can_be_named_and_origins_are_spelled_as_browsers_do(
@@ -472,7 +473,9 @@ def test_pages_of_apps_can_be_named_and_origins_are_spelled_as_browsers_do(
     assert Settings.load(None).cors_origins == kept
 
 
-@pytest.mark.parametrize("given", ["null", "app", "://x", "https://a/b", "file:///etc", "*,none"])
+@pytest.mark.parametrize(
+    "given", ["null", "app", "://x", "https://a/b", "https://\u00fc/b", "file:///etc", "*,none"]
+)
 def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("PARLEY_CORS_ORIGINS", given)
     with pytest.raises(SettingsError, match="PARLEY_CORS_ORIGINS must be origins"):

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from gateway.app import create_app
 from gateway.commands.serve import server_config
 from gateway.settings import Settings, SettingsError
+from gateway.transports.proxies import address_behind
 from tests.support.gateway import Gateway
 
 SAID = {"x-forwarded-proto": "https", "x-forwarded-for": "192.0.2.7", "x-forwarded-host": "evil"}
@@ -42,6 +43,57 @@ def test_only_the_proxies_that_are_named_are_believed(proxies: str, seen: str) -
             return (await client.get("/", headers=SAID)).text
 
     assert asyncio.run(ask()) == seen
+
+
+CHAIN = "for=203.0.113.9;proto=http, for=192.0.2.7;proto=https, for=10.0.0.6;proto=http"
+
+
+@pytest.mark.parametrize(
+    ("proxies", "headers", "seen"),
+    [
+        ("", {"forwarded": "for=192.0.2.7;proto=https"}, "http 10.0.0.5"),
+        ("127.0.0.1/32", {"forwarded": "for=192.0.2.7;proto=https"}, "http 10.0.0.5"),
+        ("10.0.0.0/8", {"forwarded": "for=192.0.2.7;proto=https"}, "https 192.0.2.7"),
+        ("10.0.0.0/8", {"forwarded": 'for="[2001:db8::1]:9";proto=wss'}, "https 2001:db8::1"),
+        ("10.0.0.0/8", {"forwarded": CHAIN}, "https 192.0.2.7"),
+        ("*", {"forwarded": CHAIN}, "http 203.0.113.9"),
+        ("10.0.0.0/8", {"forwarded": "for=192.0.2.7, for=10.0.0.6;proto=https"}, "https 192.0.2.7"),
+        ("10.0.0.0/8", {"forwarded": "proto=https"}, "https 10.0.0.5"),
+        ("10.0.0.0/8", {"forwarded": "for=unknown;proto=https"}, "https 10.0.0.5"),
+        ("10.0.0.0/8", {"forwarded": "for=192.0.2.7;proto=gopher"}, "http 192.0.2.7"),
+        ("10.0.0.0/8", {"forwarded": "https"}, "http 10.0.0.5"),
+        ("10.0.0.0/8", {"forwarded": "for=192.0.2.8;proto=http", **SAID}, "https 192.0.2.7"),
+        (
+            "10.0.0.0/8",
+            {"forwarded": "for=192.0.2.8", "x-forwarded-proto": "https"},
+            "https 10.0.0.5",
+        ),
+        (
+            "10.0.0.0/8",
+            {"forwarded": "proto=https", "x-forwarded-for": "192.0.2.7"},
+            "http 192.0.2.7",
+        ),
+    ],
+    ids=[
+        *("nobody", "another", "believed", "ipv6", "chain", "all", "scheme of a later hop"),
+        *("no address", "hidden", "no scheme", "no list", "both", "with proto", "with for"),
+    ],
+)
+def test_forwarded_is_believed_of_the_same_proxies_where_nothing_else_is_said(
+    proxies: str, headers: dict[str, str], seen: str
+) -> None:
+    config = server_config(Starlette(routes=[Route("/", told)]), proxies=proxies)
+    config.load()
+
+    async def ask() -> str:
+        transport = httpx.ASGITransport(config.loaded_app, client=("10.0.0.5", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://parley") as client:
+            return (await client.get("/", headers=headers)).text
+
+    assert asyncio.run(ask()) == f"{seen} parley"
+    address = address_behind(proxies)
+    lines = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert address(lines, ("10.0.0.5", 1)) == seen.split()[1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""The `Forwarded` header (RFC 7239), as proxies send it in place of `X-Forwarded-*`. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MOST_HOPS = 50
+"""A header with more is no proxy's."""
+
+_TOKEN = r"[!#$%&'*+.^_`|~\w-]+"
+_VALUE = r'"(?:[^"\\]|\\.)*"|[^\s";,]*'
+_PAIR = re.compile(rf"[ \t]*(?:({_TOKEN})[ \t]*=[ \t]*({_VALUE})[ \t]*)?([;,]|\Z)", re.ASCII)
+_NODE = re.compile(r"(\d[\d.]*|\[[\da-f:.]+\]|[\da-f:.]*:[\da-f:.]*:[\da-f:.]*)(?::[\w.-]+)?", re.I)
+"""An address and a port. A proxy that hides one writes "unknown" or a name that begins with "_"."""
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """What one proxy says of who sent it the request: the address, or `UNKNOWN`, and the scheme, ""
+    if it does not say."""
+
+    address: str
+    scheme: str = ""
+
+
+def hops(lines: Sequence[str]) -> tuple[Hop, ...]:
+    """The hops that the lines of a header tell of, the client's first; none if they are no list of
+    pairs, as one cannot know then who wrote what."""
+    text = ",".join(lines)
+    found: list[Hop] = []
+    pairs: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        pair = _PAIR.match(text, at)
+        if pair is None or len(found) > MOST_HOPS or (pair[1] or "").lower() in pairs:
+            return ()
+        if pair[1]:
+            pairs[pair[1].lower()] = _unquoted(pair[2])
+        at = pair.end()
+        if pairs and (pair[3] != ";" or at == len(text)):
+            found.append(Hop(_address(pairs.get("for", "")), pairs.get("proto", "").lower()))
+            pairs = {}
+    return tuple(found)
+
+
+def _unquoted(value: str) -> str:
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+
+
+def _address(node: str) -> str:
+    known = _NODE.fullmatch(node)
+    return known[1].strip("[]") if known else UNKNOWN
