@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import BinaryIO
 
 from stages._containers import ENDLESS, MOST_PADDING, WAVES, Container, boxes
@@ -73,15 +74,16 @@ _COUNTED = re.compile(
 _OGG_BEGINS = re.compile(rb"OggS\0[\x02\x06]")
 """The page that begins a stream."""
 
-_EBML_BEGINS = re.compile(
-    rb"\x1a\x45\xdf\xa3[^\0].{0,40}?\x42\x82.{1,8}?(?:webm|matroska)", re.DOTALL
-)
+_EBML_BEGINS = re.compile(rb"\x1a\x45\xdf\xa3")
+_WEBM_TYPE = re.compile(rb"\x42\x82.{1,8}?(?:webm|matroska)", re.DOTALL)
 _WEBM_CODEC = re.compile(rb"\x86.(A_[A-Z0-9/_]{3,20})", re.DOTALL)
 _HEADER_BYTES = 4096
 
+_MOST_STREAMS = 10_000
+"""Beginnings that are looked at; a file with more of them means harm."""
+
 _SEARCHED_BYTES = 1 << 20
 _LONGEST_BEGINNING = 64
-
 
 _ID3_BEGINS = re.compile(rb"ID3[\x02-\x04]\0.([\0-\x7f]{4})", re.DOTALL)
 """The header of a tag, with its length: 4 numbers of 7 bits."""
@@ -114,7 +116,7 @@ def _ogg_followers(file: BinaryIO, size: int) -> Iterator[int]:
     before = None
     group = end = 0
     settled = False
-    for position, _ in _found(_OGG_BEGINS, file, size):
+    for position, _ in islice(_found(_OGG_BEGINS, file, size), _MOST_STREAMS):
         head = at(file, position, 27 + 255 + 20)
         lacing = head[27 : 27 + head[26]]
         if position != end:
@@ -140,8 +142,9 @@ def _ogg_kind(packet: bytes) -> bytes:
 def _webm_followers(file: BinaryIO, size: int) -> Iterator[int]:
     """Where a file of another codec begins: the same one FFmpeg goes on with by itself."""
     before = None
-    for position, _ in _found(_EBML_BEGINS, file, size):
-        codec = _WEBM_CODEC.search(at(file, position, _HEADER_BYTES))
+    for position, _ in islice(_found(_EBML_BEGINS, file, size), _MOST_STREAMS):
+        head = at(file, position, _HEADER_BYTES)
+        codec = _WEBM_CODEC.search(head) if _WEBM_TYPE.search(head, 4, 64) else None
         if codec is not None:
             if before is not None and codec[1] != before:
                 yield position

@@ -36,11 +36,8 @@ def may_connect(origin: str | None, host: str, allowed: str) -> bool:
         default = DEFAULT_PORTS.get(page.scheme)
         if default is None or not page.hostname or any(c in page.netloc + host for c in "@, "):
             return False
-        name = (here.hostname or "").removesuffix(".")
-        return (page.hostname.removesuffix("."), page.port or default) == (
-            name,
-            here.port or default,
-        )
+        name, own = (site.removesuffix(".") for site in (page.hostname, here.hostname or ""))
+        return bool(name) and (name, page.port or default) == (own, here.port or default)
     except ValueError:
         return False
 

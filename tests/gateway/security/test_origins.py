@@ -72,6 +72,7 @@ UTF8 = "bücher.example".encode().decode("latin-1")
         ("https://bücher。example", "xn--bcher-kva.example", True),
         ("https://xn--strae-oqa.example", "straße.example", True),
         ("https://name.example.", "name.example", True),
+        ("https://.", "", False),
         ("https://strasse.example", "straße.example", False),
         ("https://bucher.example", "bücher.example", False),
         ("https://xn--bcher-kva.example", f"{UTF8}:8443", False),

@@ -654,6 +654,12 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "mp3-then-noise", mp3 + chance.randbytes(20 << 20)
     yield "mp3-of-a-huge-tag", b"ID3\x04\0\0\x7f\x7f\x7f\x7f" + bytes(20 << 20)
     yield "ogg-of-nothing", b"OggS" * (5 << 20)
+    opus = b"\x01\x13OpusHead\x01"
+    pages = [b"OggS\0\x02" + bytes(20) + opus + bytes([n]) + bytes(9) for n in (1, 2)]
+    yield "ogg-of-beginnings", b"".join(pages) * (250 << 10)
+    yield "webm-of-beginnings", webm[:4] * (5 << 20)
+    yield "webm-of-headers", webm[:300] * (60 << 10)
+    yield "mp3-then-blanks", mp3 + (b"TAG" + bytes(125)) * (150 << 10)
     yield "aac-headers", b"\xff\xf1\x50\x80\x00\xff\xfc" * (3 << 20)
 
 
