@@ -37,7 +37,7 @@ def behind(app: ASGIApp, proxies: str) -> ASGIApp:
                 scope["headers"] = _with_one_proto(headers)
             elif FORWARDED in names and FOR not in names:
                 client = scope.get("client")
-                if client is not None and client[0] in trusted:
+                if client is not None and client[0] in trusted:  # others' is not read
                     scope["headers"] = [*headers, *_lines(headers, trusted.__contains__)]
         await trusting(scope, receive, send)
 
