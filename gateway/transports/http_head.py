@@ -12,6 +12,8 @@ from typing import Final
 
 import httptools
 
+from gateway.host_names import host_of
+
 HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
 )
@@ -37,7 +39,8 @@ def checked(
     """The request's path and query, or why it is refused.
 
     `headers` have their names in small letters. The host of an absolute URL takes the place of
-    theirs (RFC 9112, section 3.2.2). `upgrade` says that a WebSocket is asked for.
+    theirs (RFC 9112, section 3.2.2), and so does the ASCII form of an international name.
+    `upgrade` says that a WebSocket is asked for.
     """
     if version not in ("1.0", "1.1"):
         return RefusedHead(400, "the version of HTTP is 1.1 or 1.0")
@@ -47,7 +50,10 @@ def checked(
     if len(hosts) > 1 or (not hosts and version == "1.1"):
         return RefusedHead(400, "a request has one Host")
     if hosts and HOST.fullmatch(hosts[0]) is None:
-        return RefusedHead(400, "the Host is a name or an address, and a port")
+        named = host_of(hosts[0].decode("latin-1")).encode()
+        if not named or HOST.fullmatch(named) is None:
+            return RefusedHead(400, "the Host is a name or an address, and a port")
+        headers[:] = [(name, named if name == b"host" else value) for name, value in headers]
     codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
     if codings and version == "1.0":
         return RefusedHead(400, "HTTP/1.0 has no Transfer-Encoding")
