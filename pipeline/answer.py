@@ -61,10 +61,10 @@ class Answer:
         self._host = host
         self._emit = emit
         self._waited = waited
-        self._first = transcribers.line[0].provider
+        self._asked = transcribers.line[0].provider
         self._heard = heard
-        self._stream: Stream[Transcript] | None = None  # the latest
-        self._speech: RecognizedSpeech | None = None
+        self._stream: Stream[Transcript] | None = None  # while it is asked; it has the utterance
+        self._speech: RecognizedSpeech | None = None  # until it is stored
         self._accepting: asyncio.Future[None] | None = None
         self._work: asyncio.Task[Transcript] | None = None  # the latest of `recognising`
         self.goes_on = False
@@ -98,7 +98,7 @@ class Answer:
     @property
     def asked(self) -> str:
         """The recogniser that is asked, or was asked last."""
-        return self._first if self._stream is None else self._stream.provider
+        return self._asked if self._stream is None else self._stream.provider
 
     def recognising(self, on_partial: Callable[[Transcript], None]) -> asyncio.Task[Transcript]:
         """`recognise` in a task, which the caller owns: the one that is under way where it
@@ -158,6 +158,8 @@ class Answer:
                 raise
             self.degraded(CANNED, client_reason(error))
             final = Transcript(self.turn, "", final=True)
+        finally:
+            self._asked, self._stream = stream.provider, None
         budget.start("stt", stream.provider, loop.time())
         budget.end("stt", loop.time())
         if utterance.lost:
@@ -198,7 +200,8 @@ class Answer:
             self._shown = True
             self._emit(transcript)
             if self._speech is not None:
-                self._heard(self._speech.transcript)
+                speech, self._speech = self._speech, None  # its audio is not kept with the turn
+                self._heard(speech.transcript)
 
     def fail(self) -> None:
         """The host could not store the answer: the turn goes on without it."""
@@ -218,5 +221,6 @@ class Answer:
         """Return when the host has stored the answer. Raises what the host raised."""
         if self._accepting is not None:
             await self._accepting
+            self._speech = None
         elif self.text:
             await self._host.accept(self.turn, self.text)

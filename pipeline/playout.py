@@ -240,15 +240,7 @@ class Playout:
         return ReplyAudio(self.turn, frame, at_ms)
 
     def _cut(self, count: int) -> Samples:
-        first = self._pieces[0]
-        if len(first) - self._offset >= count:
-            frame = first[self._offset : self._offset + count]
-            self._offset += count
-            if self._offset == len(first):
-                self._pieces.popleft()
-                self._offset = 0
-            return frame
-        parts = []
+        parts: list[Samples] = []
         while count:
             piece = self._pieces[0][self._offset : self._offset + count]
             parts.append(piece)
@@ -257,7 +249,7 @@ class Playout:
             if self._offset == len(self._pieces[0]):
                 self._pieces.popleft()
                 self._offset = 0
-        return np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     # --- a pause -----------------------------------------------------------------------------
 
@@ -390,9 +382,15 @@ class Playout:
             return float("-inf")
         return None if self._t0 is None else self._t0 + self._pushed / self.rate_hz
 
+    def close(self) -> None:
+        """None of what was sent will be sent again, such as when all of it has been heard: keep the
+        words alone."""
+        self._kept.clear()
+        self._kept_samples = 0
+
     def stop(self) -> None:
         """Send no more of this reply. `heard` still covers the audio that was sent."""
         self._pieces.clear()
-        self._kept.clear()
+        self.close()
         self._pushed = self._sent
         self._complete = True

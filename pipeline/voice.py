@@ -233,6 +233,7 @@ class Voice:
     async def played(self) -> None:
         """The reply is complete: return when its last sample has been heard."""
         await self._paced.over()
+        self._playout.close()
         self.speaking = self.replying = False
 
     def finish(self) -> str:

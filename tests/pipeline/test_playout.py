@@ -341,6 +341,17 @@ def test_no_more_than_what_was_kept_can_be_sent_again() -> None:
     assert reply.resume(4.5) == 4200 - 3000
 
 
+def test_a_reply_that_was_heard_to_its_end_keeps_its_words_and_no_audio() -> None:
+    reply = playout(1000)
+    reply.finish()
+    play(reply, 1.0)
+    reply.close()
+    assert reply.pause(1.0) == 1000
+    assert reply.resume(2.0) == 1000
+    assert reply.take(2.0) is None
+    assert reply.heard(2.0) == "one two three"
+
+
 def test_every_sample_is_heard_once_however_often_a_reply_is_paused() -> None:
     reply = playout(1500)
     reply.finish()
