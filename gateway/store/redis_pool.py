@@ -1,5 +1,6 @@
 """Connections to a Redis, or to the primary that its Sentinels name, all with limits."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,12 +15,14 @@ from redis.asyncio.connection import (
 )
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
+    MasterNotFoundError,
     Sentinel,
     SentinelConnectionPool,
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError, TimeoutError
 
 from gateway.redis_url import parse_redis_url
 
@@ -31,7 +34,10 @@ COMMAND_S = 2.0
 """How long Redis may take to answer a command; the same as SQLite's wait for its lock."""
 
 SENTINEL_S = 0.5
-"""How long one Sentinel may take to accept, and to answer, before the next one is asked."""
+"""How long one Sentinel may take to accept, and to answer."""
+
+NEXT_SENTINEL_S = 0.1
+"""How long a Sentinel may be silent before the next one is asked beside it."""
 
 IDLE_S = 20.0
 """A connection that nobody has used for so long is made anew before it is used. A firewall may have
@@ -54,14 +60,14 @@ class RedisPool:
         }
         secure = settings.pop("connection_class", Connection) is SSLConnection
         self._trust = settings["trust"] = _Trust()
-        self._sentinel: Sentinel | None = None
+        self._sentinel: _Sentinels | None = None
         kind = _Secure if secure else _PlainConnection
         if not address.sentinels:
             self.connections = ConnectionPool(connection_class=kind, **settings)
             return
         for name in ("host", "port"):  # those of a Sentinel
             del settings[name]
-        self._sentinel = Sentinel([])  # type: ignore[no-untyped-call]
+        self._sentinel = _Sentinels([])  # type: ignore[no-untyped-call]
         asked = settings | {
             "username": address.sentinel_user,
             "password": address.sentinel_password,
@@ -92,6 +98,53 @@ class RedisPool:
         if self._sentinel is not None:
             for each in self._sentinel.sentinels:
                 await each.connection_pool.disconnect()
+
+
+class _Sentinels(Sentinel):
+    """Those who know the primary. The one that told it last is asked first."""
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """The address of the primary, by the first Sentinel that knows it.
+
+        One that is silent for `NEXT_SENTINEL_S` is not waited for: the next one is asked as well.
+        One after another would take `SENTINEL_S` for each that hangs, and an operation's whole time
+        where several do. Whoever has not answered when the primary is known is asked no longer.
+        Raises `MasterNotFoundError` if nobody knows it, and what a Sentinel refuses with.
+        """
+        ahead = [*self.sentinels]
+        asked: dict[asyncio.Task[tuple[str, int] | None], Redis] = {}
+        try:
+            while ahead or asked:
+                if ahead:
+                    one = ahead.pop(0)
+                    asked[asyncio.create_task(self._told(one, service_name))] = one
+                done, _ = await asyncio.wait(
+                    asked,
+                    timeout=NEXT_SENTINEL_S if ahead else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for task in done:
+                    one = asked.pop(task)
+                    if (address := task.result()) is not None:
+                        self.sentinels.remove(one)
+                        self.sentinels.insert(0, one)
+                        return address
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        raise MasterNotFoundError(f"no Sentinel that answers knows the primary {service_name!r}")
+
+    async def _told(self, sentinel: Redis, service_name: str) -> tuple[str, int] | None:
+        """What a Sentinel says; None if it does not know the primary, or does not answer."""
+        try:
+            told: Any = await sentinel.sentinel_masters()
+        except (ConnectionError, TimeoutError):
+            return None
+        state = told.get(service_name)
+        if not state or not self.check_master_state(state, service_name):
+            return None
+        return state["ip"], state["port"]
 
 
 @dataclass(slots=True)

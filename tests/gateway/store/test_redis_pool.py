@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.exceptions
+from redis.asyncio.sentinel import MasterNotFoundError, SentinelConnectionPool
 
 from gateway.store import Append, Put, StoreUnavailable
 from gateway.store import redis_pool as module
 from gateway.store.redis import RedisStore
+from gateway.store.redis_pool import RedisPool
+from pipeline.testing import run_virtual
 from tests.support.paths import ROOT
 from tests.support.stores import RedisServer, Sentinel
 from tests.support.tcp_line import TcpLine
@@ -95,7 +100,7 @@ def test_an_idle_connection_that_a_firewall_has_cut_is_noticed_at_the_first_requ
 def test_one_request_finds_out_for_all_connections_that_they_lead_nowhere(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "COMMAND_S", 0.2)
+    monkeypatch.setattr(module, "COMMAND_S", 1.0)  # a third of what an operation may take
 
     async def main() -> None:
         async with asyncio.timeout(30), TcpLine(redis_server.port) as line:
@@ -233,6 +238,101 @@ def test_the_store_follows_the_sentinels_to_the_next_primary(
         assert await store.put("k", b"after", expect=version) > version
 
     with_store(watched.url, scenario, 60)
+
+
+@dataclass
+class SilentSentinel:
+    """Answers a question after so many seconds, if ever; what it was asked, and what was given up.
+
+    One that knows nothing of the primary has no `port`.
+    """
+
+    name: str
+    journal: list[tuple[str, str, float]]
+    port: int | None = None
+    silent_s: float = 1_000.0
+
+    def _note(self, event: str) -> None:
+        self.journal.append((self.name, event, round(asyncio.get_running_loop().time(), 3)))
+
+    async def sentinel_masters(self) -> dict[str, dict[str, Any]]:
+        self._note("asked")
+        try:
+            await asyncio.sleep(min(self.silent_s, module.SENTINEL_S))
+        except asyncio.CancelledError:
+            self._note("given up")
+            raise
+        if self.silent_s > module.SENTINEL_S:
+            raise redis.exceptions.TimeoutError
+        if self.port is None:
+            return {}
+        healthy = {
+            "is_master": True,
+            "is_sdown": False,
+            "is_odown": False,
+            "num-other-sentinels": 0,
+        }
+        return {"main": healthy | {"ip": "10.0.0.9", "port": self.port}}
+
+
+def discover(sentinels: list[SilentSentinel]) -> Any:
+    """Whom a pool finds that has these Sentinels; `MasterNotFoundError` is returned."""
+
+    async def main() -> Any:
+        pool = RedisPool("redis+sentinel://127.0.0.1:1/main/0").connections
+        assert isinstance(pool, SentinelConnectionPool)
+        pool.sentinel_manager.sentinels = sentinels
+        try:
+            return await pool.get_master_address()  # type: ignore[no-untyped-call]
+        except MasterNotFoundError as error:
+            return error
+
+    return run_virtual(main())
+
+
+def test_sentinels_that_hang_are_not_waited_for_one_after_another() -> None:
+    journal: list[tuple[str, str, float]] = []
+    hanging = [SilentSentinel(f"hanging-{number}", journal) for number in range(3)]
+    answering = SilentSentinel("answering", journal, port=6379, silent_s=0.05)
+    sentinels = [*hanging, answering, SilentSentinel("spare", journal, port=1)]
+    assert discover(sentinels) == ("10.0.0.9", 6379)
+    assert journal == [
+        ("hanging-0", "asked", 0.0),
+        ("hanging-1", "asked", 0.1),
+        ("hanging-2", "asked", 0.2),
+        ("answering", "asked", 0.3),
+        ("hanging-0", "given up", 0.35),
+        ("hanging-1", "given up", 0.35),
+        ("hanging-2", "given up", 0.35),
+    ]
+    assert sentinels[0] is answering  # who is asked first from now on
+
+
+def test_a_sentinel_that_does_not_know_the_primary_is_followed_by_the_next_at_once() -> None:
+    journal: list[tuple[str, str, float]] = []
+    ignorant = SilentSentinel("ignorant", journal, silent_s=0.0)
+    knowing = SilentSentinel("knowing", journal, port=7, silent_s=0.0)
+    assert discover([ignorant, knowing]) == ("10.0.0.9", 7)
+    assert journal == [("ignorant", "asked", 0.0), ("knowing", "asked", 0.0)]
+
+
+def test_where_no_sentinel_answers_all_have_had_their_time() -> None:
+    journal: list[tuple[str, str, float]] = []
+    found = discover([SilentSentinel(f"hanging-{number}", journal) for number in range(3)])
+    assert str(found) == "no Sentinel that answers knows the primary 'main'"
+    assert [event for _, event, _ in journal] == ["asked"] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("watched", ["plain"], indirect=True)
+def test_the_primary_is_found_behind_eight_sentinels_that_hang(watched: Watched) -> None:
+    async def scenario(store: RedisStore) -> None:
+        await store.ping()
+
+    with ExitStack() as stack:
+        hanging = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(8)]
+        hosts = "".join(f"127.0.0.1:{one.getsockname()[1]}," for one in hanging)
+        with_store(watched.url.replace("//", f"//{hosts}"), scenario)
 
 
 @pytest.mark.slow
