@@ -5,19 +5,20 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 import yaml
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from gateway.security.access import own_beginnings
@@ -180,17 +181,24 @@ class StubGateway:
     """Says its name over WebSockets and keeps them; what proxies say of a client at `/said`."""
 
     name: str
-    port: int = 0
     draining: bool = False
+    late_s: float = 0.0
+    """After which it answers a check."""
     checks: int = 0
+    """That it has answered."""
+
+    async def begin(self) -> Server:
+        return await serve(self.converse, "127.0.0.1", 0, process_request=self.look)
 
     async def converse(self, socket: ServerConnection) -> None:
         async for _ in socket:
             await socket.send(self.name)
 
-    def look(self, socket: ServerConnection, request: Request) -> Response | None:
+    async def look(self, socket: ServerConnection, request: Request) -> Response | None:
         is_check = request.path == "/health/ready"
-        self.checks += is_check
+        if is_check:
+            await asyncio.sleep(self.late_s)
+            self.checks += 1
         if self.draining:
             return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
         if request.path == "/said":
@@ -199,23 +207,51 @@ class StubGateway:
         return socket.respond(HTTPStatus.OK, "ready\n") if is_check else None
 
 
-@asynccontextmanager
-async def balanced(folder: Path, proxy: str = "") -> AsyncIterator[tuple[int, list[StubGateway]]]:
-    """HAProxy before two stubs, both of which it has found ready; its port and the stubs.
+@dataclass
+class RefusingGateway:
+    """Is ready, as it says, and refuses everything with 503, or breaks the connection."""
 
-    With `proxy` it takes that address for the one of a proxy in front of it.
+    name: str
+    breaks: bool = False
+    checks: int = 0
+    asked: list[str] = field(default_factory=list)
+    """The methods of all requests but checks."""
+
+    async def begin(self) -> asyncio.Server:
+        return await asyncio.start_server(self._answer, "127.0.0.1", 0)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        method, path, _ = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ", 2)
+        status = "200 OK" if path == "/health/ready" else "503 Service Unavailable"
+        if path == "/health/ready":
+            self.checks += 1
+        else:
+            self.asked.append(method)
+        if path == "/health/ready" or not self.breaks:
+            writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode())
+        writer.close()
+
+
+Stub = TypeVar("Stub", StubGateway, RefusingGateway)
+
+
+@asynccontextmanager
+async def balanced(
+    folder: Path, stubs: tuple[Stub, Stub], proxy: str = FRONT
+) -> AsyncIterator[int]:
+    """HAProxy before two stubs, both of which it has found ready; its port.
+
+    It takes the address `proxy` for the one of a proxy in front of it.
     """
-    port, stubs = free_port(), [StubGateway("gateway-1"), StubGateway("gateway-2")]
+    port = free_port()
     text = HAPROXY.read_text().replace("bind :8000", f"bind 127.0.0.1:{port}")
-    text = text.replace("127.0.0.11:53", "127.0.0.1:53").replace(FRONT, proxy or FRONT)
+    text = text.replace("127.0.0.11:53", "127.0.0.1:53").replace(FRONT, proxy)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(asyncio.timeout(60))
         for stub in stubs:
-            server = await stack.enter_async_context(
-                serve(stub.converse, "127.0.0.1", 0, process_request=stub.look)
-            )
-            stub.port = next(iter(server.sockets)).getsockname()[1]
-            text = text.replace(f"{stub.name}:8000", f"127.0.0.1:{stub.port}")
+            server = await stack.enter_async_context(await stub.begin())
+            address = next(iter(server.sockets)).getsockname()
+            text = text.replace(f"{stub.name}:8000", f"127.0.0.1:{address[1]}")
         (folder / "haproxy.cfg").write_text(text)
         process = await asyncio.create_subprocess_exec(
             "haproxy", "-db", "-f", folder / "haproxy.cfg"
@@ -224,47 +260,105 @@ async def balanced(folder: Path, proxy: str = "") -> AsyncIterator[tuple[int, li
             while min(stub.checks for stub in stubs) < 2:
                 assert process.returncode is None, "HAProxy ended"
                 await asyncio.sleep(0.05)
-            yield port, stubs
+            yield port
         finally:
             if process.returncode is None:
                 process.terminate()
             await process.wait()
 
 
-async def told(socket: ClientConnection) -> str:
-    await socket.send("who?")
-    return str(await socket.recv())
+async def told(url: str) -> str:
+    """Which gateway a new client reaches."""
+    async with connect(url) as socket:
+        await socket.send("who?")
+        return str(await socket.recv())
+
+
+async def checked(stub: StubGateway, times: int) -> None:
+    """Return when it has answered so many more checks."""
+    wanted = stub.checks + times
+    while stub.checks < wanted:
+        await asyncio.sleep(0.02)
+
+
+def two_stubs() -> tuple[StubGateway, StubGateway]:
+    return StubGateway("gateway-1"), StubGateway("gateway-2")
+
+
+needs_haproxy = pytest.mark.skipif(
+    shutil.which("haproxy") is None, reason="haproxy is not installed"
+)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+@needs_haproxy
 def test_a_gateway_that_drains_gets_nobody_new_and_keeps_those_it_has(tmp_path: Path) -> None:
     async def story() -> None:
-        async with balanced(tmp_path) as (port, stubs):
+        stubs = two_stubs()
+        async with balanced(tmp_path, stubs) as port:
             url = f"ws://127.0.0.1:{port}/ws/a"
             async with connect(url) as early:
-                at = await told(early)
-                (other,) = (stub.name for stub in stubs if stub.name != at)
-                for stub in stubs:
-                    stub.draining = stub.name == at
-                found = set()
-                for _ in range(6):  # before and after the check that notices
-                    async with connect(url) as late:
-                        found.add(await told(late))
-                    await asyncio.sleep(0.4)
-                assert found == {other}
-                assert await told(early) == at
+                await early.send("who?")
+                at = await early.recv()
+                drained, other = stubs if stubs[0].name == at else stubs[::-1]
+                drained.draining = True
+                found = {await told(url) for _ in range(2)}  # the next check will notice
+                await checked(drained, 2)
+                found |= {await told(url) for _ in range(4)}
+                assert found == {other.name}
+                await early.send("who?")
+                assert await early.recv() == at
 
     asyncio.run(story())
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+@needs_haproxy
+def test_a_gateway_that_answers_its_checks_late_is_not_lost(tmp_path: Path) -> None:
+    async def story() -> None:
+        stubs = two_stubs()
+        async with balanced(tmp_path, stubs) as port:
+            for stub in stubs:
+                stub.late_s = 1.5  # longer than from check to check
+            await asyncio.gather(*(checked(stub, 2) for stub in stubs))
+            # Held at once, they are shared between those that are there.
+            async with connect(f"ws://127.0.0.1:{port}/ws/a") as one:
+                await one.send("who?")
+                found = {await one.recv(), await told(f"ws://127.0.0.1:{port}/ws/b")}
+            assert found == {stub.name for stub in stubs}
+
+    asyncio.run(story())
+
+
+@pytest.mark.slow
+@needs_haproxy
+@pytest.mark.parametrize("breaks", [False, True], ids=["503", "no answer"])
+def test_only_a_get_that_is_refused_is_asked_of_another_gateway(
+    tmp_path: Path, breaks: bool
+) -> None:
+    async def story() -> None:
+        stubs = RefusingGateway("gateway-1", breaks), RefusingGateway("gateway-2", breaks)
+        async with balanced(tmp_path, stubs) as port:
+            url = f"http://127.0.0.1:{port}"
+            for method in ("POST", "DELETE", "GET"):
+                # Each over a connection of its own: the second over one may be broken off.
+                async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+                    answer = await client.request(method, "/api/sessions")
+                assert answer.status_code == (502 if breaks else 503)
+        asked = Counter(method for stub in stubs for method in stub.asked)
+        assert asked == {"POST": 1, "DELETE": 1, "GET": 1 if breaks else 3}
+        assert breaks or all("GET" in stub.asked for stub in stubs)
+
+    asyncio.run(story())
+
+
+@pytest.mark.slow
+@needs_haproxy
 @pytest.mark.parametrize(
     ("proxy", "said"),
     [
         ("127.0.0.1", [[], ["198.51.100.7", "127.0.0.1"], ["https"]]),
-        ("", [[], ["127.0.0.1"], []]),
+        (FRONT, [[], ["127.0.0.1"], []]),
     ],
     ids=["a proxy in front", "a client"],
 )
@@ -278,8 +372,11 @@ def test_who_a_client_is_only_the_proxy_in_front_may_say(
     }
 
     async def story() -> None:
-        async with balanced(tmp_path, proxy) as (port, _), httpx.AsyncClient(trust_env=False) as c:
-            answer = await c.get(f"http://127.0.0.1:{port}/said", headers=claimed)
+        async with (
+            balanced(tmp_path, two_stubs(), proxy) as port,
+            httpx.AsyncClient(trust_env=False) as client,
+        ):
+            answer = await client.get(f"http://127.0.0.1:{port}/said", headers=claimed)
             assert said == list(answer.json().values())
 
     asyncio.run(story())
