@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import pytest
 import soundfile
 
 from tests.support.paths import AUDIO, ROOT
+from tests.support.served import free_port
 
 CLIP = AUDIO / "data-analyst-3.wav"
 PARLEY = [sys.executable, "-m", "gateway.commands.cli"]
@@ -54,9 +54,7 @@ def offline(**more: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = offline(
         PARLEY_PORT=str(port),
         PARLEY_DATA_DIR=str(folder / "var"),

@@ -6,7 +6,6 @@ import pty
 import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.served import free_port
 
 pytestmark = pytest.mark.slow  # interviews in a terminal of their own
 
@@ -28,9 +28,7 @@ class Terminal:
     """A terminal in which `parley interview` runs with these words."""
 
     def __init__(self, folder: Path, *words: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
         environment = kept | {"PARLEY_PORT": str(port), "PYTHONPATH": str(ROOT), "TERM": "xterm"}
         self.text = ""

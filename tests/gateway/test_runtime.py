@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
@@ -42,6 +40,7 @@ from stages.registry import NoProvider, Options, Provider
 from stages.stt.recogniser_load import RecogniserLoad
 from stages.turn.rules import Rules
 from tests.support.memory_store import MemoryStore
+from tests.support.served import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +73,7 @@ def served(gateway: Any, peer: Any) -> Any:
 @pytest.fixture
 def nowhere() -> str:
     """A URL at which nobody listens."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 async def stages_of(gateway: Any) -> dict[str, dict[str, Any]]:

@@ -1,25 +1,36 @@
 """A gateway in a process of its own, on a port of its own."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 
 from tests.support.paths import ROOT
 
+_PORTS = range(20_000, 32_768)
+"""From 32768 on Linux takes a port for each connection to somewhere, and macOS from 49152 on."""
+
+_offered = iter(random.SystemRandom().sample(_PORTS, len(_PORTS)))
+
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 at which something may be started later; each is given out once.
+
+    A port that the system chose would be free now, but any connection may have it a moment later.
+    """
+    for port in _offered:
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is left")
 
 
 @contextmanager

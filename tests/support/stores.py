@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.store import SqliteStore, Store
+from tests.support.served import free_port
 
 START_S = 20.0
 
@@ -40,8 +40,7 @@ class RedisServer:
         self._folder = folder
         self._tls = tls
         self._options = options
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         if tls is not None:
             self.url = f"rediss://127.0.0.1:{self.port}/0?ssl_ca_certs={tls[0]}"

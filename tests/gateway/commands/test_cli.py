@@ -1,7 +1,6 @@
 import argparse
 import json
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from gateway.settings import Settings
 from gateway.variables import variables
 from stages.stt.whisper_models import MEGABYTES
 from tests.support.paths import AUDIO, ROOT
+from tests.support.served import free_port
 
 MALFORMED = AUDIO / "malformed"
 
@@ -29,9 +29,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def closed_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:

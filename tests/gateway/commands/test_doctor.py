@@ -22,6 +22,7 @@ from gateway.variables import variables
 from stages import registry
 from stages.stt.whisper_sources import fetched
 from stages.stt.whisper_speeds import keep, machine, speeds_file
+from tests.support.served import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -207,8 +208,7 @@ def test_a_server_that_is_down_is_shown_with_its_fallback(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     all_providers_work(monkeypatch)
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     down = settings.model_copy(update={"llm": "openai", "llm_url": url, "llm_model": "hello"})
     reason = f"{url} cannot be used (ConnectError: All connection attempts failed)"
     assert found(down, "llm", "openai") == Finding("llm", "openai", "note", reason)

@@ -23,6 +23,7 @@ from gateway.store.probe import StoreProbe
 from gateway.store.redis import RedisStore
 from gateway.store.redis_scripts import PREFIX, SWEEP
 from tests.support.paths import DOCS
+from tests.support.served import free_port
 
 
 def with_store(url: str, scenario: Callable[[RedisStore], Awaitable[None]]) -> None:
@@ -87,8 +88,7 @@ def test_a_missing_client_is_answered_with_what_to_install(
 
 
 def test_a_redis_that_is_away_is_named_without_its_password() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
 
     async def scenario(store: RedisStore) -> None:
         for asked in (
@@ -429,8 +429,7 @@ def test_doctor_says_which_redis_answers_and_what_it_may_lose(
 
 
 def test_doctor_calls_a_redis_that_is_away_a_problem(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"redis://me:canary@127.0.0.1:{port}/0"
     finding = store_finding(Settings(redis_url=url, data_dir=tmp_path, port=0))
     assert (finding.subject, finding.state) == ("Redis", "problem")

@@ -12,6 +12,7 @@ from pipeline.guard import Limits
 from pipeline.stage import Scene
 from stages.avatar.jpeg import dimensions
 from stages.avatar.remote import LARGEST, MOST_LINE_BYTES, RemoteAnimator
+from tests.support.served import free_port
 
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
 STERN = Limits(first_s=0.3, slow_first_s=0.2, stall_s=0.2, total_s=2)
@@ -166,10 +167,7 @@ def test_a_server_sees_that_its_client_has_gone(show: Show, avatar_peer: Any) ->
 
 
 def test_a_server_that_is_not_there_has_failed(bench: Any) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    animator = RemoteAnimator(f"http://127.0.0.1:{port}")
+    animator = RemoteAnimator(f"http://127.0.0.1:{free_port()}")
     result = bench.guarded("avatar", animator, lambda stage: stage.animate(SCENE))
     assert result.failure == ("StageFailed", "connect")
 

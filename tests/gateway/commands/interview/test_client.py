@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from gateway.settings import Settings
 from gateway.variables import variables
 from stages.interview import Report
 from tests.support.conversation import GOOD
+from tests.support.served import free_port
 
 OTHER = "First I reproduce it, then I bisect, because guessing wastes time. Later I write a test."
 ID = "ab833f01317275c74cd3b24d44861093"
@@ -293,9 +293,7 @@ def test_another_server_is_not_taken_for_parley(stand: Stand, plan: list[Any]) -
 
 
 def test_no_gateway_at_the_url_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     assert main(["interview", "--url", url, "--answers", answers(GOOD)]) == 2
     assert capsys.readouterr().err == (
         f"parley: nothing answers at {url}; start it with `parley serve`,"

@@ -4,7 +4,6 @@ import argparse
 import io
 import json
 import re
-import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from gateway.settings import Settings
 from gateway.variables import variables
 from stages.interview import Report
 from tests.support.conversation import GOOD
+from tests.support.served import free_port
 
 OTHER = "First I reproduce it, then I bisect, because guessing wastes time. Later I write a test."
 
@@ -28,9 +28,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for field in Settings.model_fields.values():
         for name in variables(field):
             monkeypatch.delenv(name, raising=False)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("PARLEY_PORT", str(free.getsockname()[1]))
+    monkeypatch.setenv("PARLEY_PORT", str(free_port()))
     monkeypatch.chdir(tmp_path)
 
 
