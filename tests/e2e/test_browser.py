@@ -18,6 +18,7 @@ from tests.support.visit import (
     LOOPBACK,
     PARTIAL,
     REPLIES,
+    STATES,
     assert_clean,
     browser_tests,
     spoken,
@@ -81,7 +82,7 @@ def test_two_spoken_turns_are_held_heard_seen_and_interrupted(
         # The opening is shown and sounds, and the mouth moves to it: drawn here, or in the video.
         page.until("document.querySelector('#caption').textContent.startsWith('Hello')")
         if picture:
-            page.until("parley.picture.how === 'video'", 5)
+            page.until("parley.picture.how === 'video'")
             page.look(LOOK)
         page.until("parley.speaker.cursor()?.ms > 1200")
         assert page.look("parley.speaker.loudest") > 0.02
@@ -89,7 +90,7 @@ def test_two_spoken_turns_are_held_heard_seen_and_interrupted(
 
         # Escape stops it: what was not heard is shown as such, and the loudspeaker falls silent.
         page.press("Escape", 27)
-        page.until(f"{REPLIES}[0].textContent.includes('the rest was not heard')", 5)
+        page.until(f"{REPLIES}[0].textContent.includes('the rest was not heard')")
         page.until("parley.speaker.level < 1e-4 && parley.face.shape === 'sil'", 5)
         assert page.look("parley.speaker.cursor()") is None
         assert page.look("parley.speaker.queuedMs") == 0
@@ -99,8 +100,8 @@ def test_two_spoken_turns_are_held_heard_seen_and_interrupted(
             page.until(STILL)
 
         # The first answer: partials while it is spoken, then the words, then a reply.
-        page.until(PARTIAL, 20)
-        page.until(f"{FINAL}.length === 1", 20)
+        page.until(PARTIAL)
+        page.until(f"{FINAL}.length === 1")
         assert understood(page.look(f"{FINAL}[0]"), SAID[0]) > 0.6
         moves = page.look("parley.face.moves")
         page.look("parley.speaker.loudest = 0")
@@ -152,7 +153,7 @@ def test_who_has_no_microphone_types_and_a_dropped_line_comes_back(tmp_path: Pat
             assert page.look(LINE) == "Connection lost. Trying again…"
         with gateway(tmp_path, port, **LOOPBACK):
             for way, page in pages.items():
-                page.until("document.querySelector('#line').dataset.state === 'live'", 25)
+                page.until("document.querySelector('#line').dataset.state === 'live'")
                 page.until(f"{REPLIES}.at(-1).textContent.includes('Welcome back')")
                 found = page.look("[parley.call.session, parley.call.transport.kind]")
                 assert found == [sessions[way], way]
@@ -174,13 +175,13 @@ def test_a_dead_line_is_given_back_and_made_again_while_the_server_still_holds_i
     with deaf.page() as page:
         start(page, url)
         session = page.look("parley.call.session")
-        page.look(DEAD)
-        page.until("document.querySelector('#line').dataset.state === 'reconnecting'", 5)
+        page.look(f"{STATES}; {DEAD}")
+        page.until("states.includes('reconnecting')")
         page.until("document.querySelector('#line').dataset.state === 'live'", 5)
         assert page.look("parley.call.session") == session
         page.until(f"{REPLIES}.at(-1).textContent.includes('Welcome back')")
         page.until("parley.speaker.cursor()?.ms > 300")
-        page.until(f"{LINE} === 'Connected over WebRTC'", 6)
+        page.until(f"{LINE} === 'Connected over WebRTC'")
         assert_clean(page, url)
 
 
@@ -274,12 +275,12 @@ def test_the_servers_pictures_give_way_to_the_drawn_face_and_come_back(
             shown = "getComputedStyle(document.querySelector('#face')).visibility"
             assert page.look(shown) == "hidden"
             degrade(page, "12 fps, small", "visemes")
-            page.until("parley.picture.how === ''", 2)
+            page.until("parley.picture.how === ''")
             assert page.look(shown) == "visible"
             moves = page.look("parley.face.moves")
             page.until(f"parley.face.moves > {moves + 1}")  # it follows what is heard
             degrade(page, "visemes", "12 fps, small")
-            page.until(f"parley.picture.how === '{how}'", 2)
+            page.until(f"parley.picture.how === '{how}'")
             listed = page.look("document.querySelector('#degraded').textContent")
             assert "avatar 12 fps, small → visemes. load" in listed
             assert_clean(page, url)
@@ -302,7 +303,7 @@ def test_what_gives_way_is_told_as_it_happens(tmp_path: Path, deaf: Browser) -> 
             page.press("Enter", 13)
             page.until(f"{text.format('#degraded')}.includes('Turn {turn}: llm openai → scripted')")
         assert "Turn 0: llm openai → scripted. no connection" in page.look(text.format("#degraded"))
-        page.until(f"{text.format('#stages')}.includes('openai open')", 8)
+        page.until(f"{text.format('#stages')}.includes('openai open')")
         assert "scripted closed" in page.look(text.format("#stages"))
         assert "6 fallbacks" in page.look(text.format("#panel-summary"))
         facts = page.look(text.format("#facts"))

@@ -75,7 +75,7 @@ def test_an_operator_sees_the_gateway_and_changes_a_breaker_by_keys(
         assert page.look("document.activeElement.ariaLabel") == label
         pressed(page, label, sure=True)
         page.until(f"{STATE} === 'forced-open'")
-        assert page.look(TOLD) == "Breaker llm.scripted is forced open."
+        page.until(f"{TOLD} === 'Breaker llm.scripted is forced open.'")
         # What is shown anew takes nobody's place.
         assert page.look("document.activeElement.ariaLabel") == label
         pressed(page, "Reset llm.scripted")
@@ -97,8 +97,8 @@ def test_an_operator_ends_a_session(operated: str, deaf: Browser) -> None:
         pressed(page, f"End session {session}", sure=True)
         talking.until("document.body.dataset.view === 'ended'")
         page.until("document.querySelector('#sessions .empty')?.checkVisibility()")
+        page.until(f"{TOLD} === 'Session {session} ends.'")
         assert page.look("document.activeElement.closest('section').id") == "sessions"
-        assert page.look(TOLD) == f"Session {session} ends."
         assert_clean(page, operated)
 
 

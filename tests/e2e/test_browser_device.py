@@ -36,8 +36,8 @@ def test_sound_that_the_system_suspends_is_resumed(url: str, beeping: Browser) -
         start(page, url, way="websocket")
         assert page.look(f"{CONTEXTS}.length") == 2, "the microphone's and the loudspeaker's"
         page.look(f"Promise.all({CONTEXTS}.map((context) => context.suspend()))")
-        page.until(RUNNING, 5)
-        page.until(f"{TOLD} === ''", 3)
+        page.until(RUNNING)
+        page.until(f"{TOLD} === ''")
 
 
 def test_sound_that_does_not_come_back_is_told_until_the_next_click(
@@ -52,13 +52,13 @@ def test_sound_that_does_not_come_back_is_told_until_the_next_click(
         before(page, refusing)
         start(page, url, way="websocket")
         page.look(f"globalThis.refusing = true; {CONTEXTS}[1].suspend()")
-        page.until(f"{TOLD} === '{PAUSED}'", 5)
+        page.until(f"{TOLD} === '{PAUSED}'")
         role = page.look(f"{NOTICE}.getAttribute('role')")
         assert role == "alert", "screen readers say it at once"
         page.look("globalThis.refusing = false")
         page.click("#conversation")
-        page.until(RUNNING, 5)
-        page.until(f"{TOLD} === ''", 5)
+        page.until(RUNNING)
+        page.until(f"{TOLD} === ''")
 
 
 def test_an_interruption_in_safari_is_a_pause_too(url: str, beeping: Browser) -> None:
@@ -75,7 +75,7 @@ def test_an_interruption_in_safari_is_a_pause_too(url: str, beeping: Browser) ->
     with beeping.page() as page:
         start(page, url, way="websocket")
         page.look(interrupt)
-        assert page.until("globalThis.resumed", 3) == 1
+        assert page.until("globalThis.resumed") == 1
 
 
 @pytest.mark.skipif(FIREFOX, reason="its tracks hear no events that a script sends them")
@@ -129,9 +129,9 @@ def test_the_screen_stays_on_while_the_interview_lasts(url: str, deaf: Browser) 
         page.look(f"locks[0].released = true; {hidden}(true)")
         assert page.look("locks.length") == 1
         page.look(f"{hidden}(false)")
-        page.until(f"locks.length === 2 && {HELD} === 1", 3)
+        page.until(f"locks.length === 2 && {HELD} === 1")
         page.click("#end")
-        page.until(f"document.body.dataset.view === 'ended' && {HELD} === 0", 10)
+        page.until(f"document.body.dataset.view === 'ended' && {HELD} === 0")
 
 
 TRIED = "document.querySelector('#mic-trial').textContent"
@@ -145,7 +145,7 @@ def test_a_microphone_that_is_tried_says_what_it_hears_and_can_be_stopped(
         page.open(url)
         page.until("globalThis.parley?.face")
         page.click("#mic-try")
-        page.until(f"{TRIED} === 'You are heard.'", 5)
+        page.until(f"{TRIED} === 'You are heard.'")
         assert page.look(BUTTON) == "Stop"
         page.click("#mic-try")
         assert page.look(f"[{TRIED}, {BUTTON}, parley.picker.track]") == ["", "Try it", None]
@@ -153,4 +153,4 @@ def test_a_microphone_that_is_tried_says_what_it_hears_and_can_be_stopped(
         page.look("parley.picker.open().then(() => parley.picker.microphone.mute(true))")
         page.until("parley.picker.track !== null")
         page.look("parley.picker.trial.begin()")
-        page.until(f"{TRIED}.startsWith('Nothing is heard yet.')", 5)
+        page.until(f"{TRIED}.startsWith('Nothing is heard yet.')")

@@ -75,9 +75,9 @@ def test_what_is_typed_is_not_sent_again_before_it_is_known_what_has_arrived(
         answer(page, "It has arrived.")
         page.look("new Promise((resolve) => setTimeout(resolve, 300))")
         page.look("deaf.close(4000)")
-        page.until(f"{STATE} === 'live'", 20)
-        page.until(f"{NOTES}.at(-1) === 'typed'", 20)
-        page.until("globalThis.failures < 0", 10)
+        page.until(f"{STATE} === 'live'")
+        page.until(f"{NOTES}.at(-1) === 'typed'")
+        page.until("globalThis.failures < 0")
         lines = page.look(
             "fetch(`/api/sessions/${parley.call.session}/transcript`).then((r) => r.json())"
             ".then(({ lines }) => lines.filter((l) => l.speaker === 'candidate').length)"
@@ -111,7 +111,7 @@ def test_an_interview_whose_report_nobody_makes_is_kept(url: str, deaf: Browser)
             "globalThis.real = setTimeout; globalThis.setTimeout = (f, ms) => real(f, ms / 4)"
         )
         page.click("#end")
-        page.until(f"{WORDS}.includes('What you said is kept')", 20)
+        page.until(f"{WORDS}.includes('What you said is kept')")
         assert page.look(f"{KEPT}.session") == session
 
 
@@ -180,7 +180,7 @@ def test_escape_in_a_search_or_a_list_interrupts_nobody(url: str, deaf: Browser)
         assert "interrupted" not in page.look(said)
         assert page.look("parley.speaker.cursor()?.sounding")
         page.look(pressed.format("#answer"))
-        page.until(f"{said}.includes('interrupted')", 5)
+        page.until(f"{said}.includes('interrupted')")
 
 
 def test_german_sentences_are_marked_as_such_and_the_pages_own_are_not(
@@ -191,13 +191,13 @@ def test_german_sentences_are_marked_as_such_and_the_pages_own_are_not(
         start(page, url, way="websocket")
         page.until("parley.speaker.cursor()?.ms > 300")
         page.press("Escape", 27)
-        page.until(f"{REPLIES}[0].textContent.includes('interrupted')", 5)
+        page.until(f"{REPLIES}[0].textContent.includes('interrupted')")
         found = {"currentQuestion": 1, "totalQuestions": 3, "isComplete": False}
         tell(page, type="ready", language="de", notices=[], interview=found)
         tell(page, type="reply.started", turn=90)
         tell(page, type="reply.text", turn=90, text="Warum gerade das?")
         for where in ("#caption", "#announced"):
-            page.until(f"document.querySelector('{where}').textContent === 'Warum gerade das?'", 5)
+            page.until(f"document.querySelector('{where}').textContent === 'Warum gerade das?'")
             assert page.look(said.format(where)) == ["Warum gerade das?", "de"]
         assert page.look(f"{REPLIES}.at(-1).querySelector('b').lang") == "en"
         tell(page, type="error", code="not_stored", message="", fatal=False)
@@ -222,13 +222,13 @@ def test_a_health_that_hangs_is_told_as_such(url: str, deaf: Browser) -> None:
         facts = "document.querySelector('#facts').textContent"
         page.until(f"{facts}.includes('places taken')")
         page.look(hanging)
-        page.until(f"{facts}.includes('does not answer')", 8)
+        page.until(f"{facts}.includes('does not answer')")
 
 
 def test_the_wave_of_a_microphone_that_has_gone_is_flat(url: str, beeping: Browser) -> None:
     with beeping.page() as page:
         start(page, url, way="websocket")
-        page.until("parley.picker.wave.bars.some((bar) => bar > 0.2)", 10)
+        page.until("parley.picker.wave.bars.some((bar) => bar > 0.2)")
         page.look("parley.picker.release()")
         assert page.look("Math.max(...parley.picker.wave.bars)") == 0
 
@@ -251,7 +251,7 @@ def test_other_events_are_counted_for_the_eye_only(url: str, deaf: Browser) -> N
             "((e) => { e.value = 'words'; e.dispatchEvent(new Event('input')); })"
             "(document.querySelector('#log-kind'))"
         )
-        page.until("document.querySelector('#log-told').textContent.endsWith(' shown')", 2)
+        page.until("document.querySelector('#log-told').textContent.endsWith(' shown')")
 
 
 def test_who_looked_under_the_hood_without_a_server_can_begin_once_there_is_one(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.chromium import Browser, Page
 from tests.support.served import free_port, gateway
-from tests.support.visit import ANSWERS, LINE, LOOPBACK, REPLIES, browser_tests, start
+from tests.support.visit import ANSWERS, LINE, LOOPBACK, REPLIES, STATES, browser_tests, start
 
 pytestmark = browser_tests
 
@@ -24,6 +24,9 @@ MAY_SOUND = "navigator.getAutoplayPolicy?.('audiocontext') === 'allowed'"
 
 GO_BACK = "document.querySelector('#go-on')"
 NOTICE = "document.querySelector('#mic-notice').textContent"
+SILENT_S = 8.0
+"""Within which a silent line is told. It takes two, but a browser by itself ten or more."""
+
 ANSWER = "I measured both designs, and we took the faster one."
 
 
@@ -63,12 +66,12 @@ def test_a_page_that_is_loaded_again_goes_on_with_its_interview(
         reload(page)
         if not page.look(MAY_SOUND):
             # Nobody would hear a word before the next click: the page waits for it, and says so.
-            page.until(f"{GO_BACK}.checkVisibility()", 5)
+            page.until(f"{GO_BACK}.checkVisibility()")
             assert page.look(LINE) == "Your interview waits"
             assert page.look(f"document.activeElement === {GO_BACK}")
             assert page.look(SAID) == [ANSWER]
             page.press("Enter", 13)
-        page.until(f"{STATE} === 'live'", 20)
+        page.until(f"{STATE} === 'live'")
         assert page.look("parley.call.session") == session
         assert page.look(LINE) == BACK
         assert page.look(SAID) == [ANSWER]
@@ -77,7 +80,7 @@ def test_a_page_that_is_loaded_again_goes_on_with_its_interview(
         assert page.look(f"{REPLIES}[0].textContent").startswith("ParleyHello")
         page.until("parley.speaker.cursor()?.ms > 300 && parley.speaker.loudest > 0.02")
         assert "The sound is paused." not in page.look(NOTICE)
-        page.until(f"{LINE}.startsWith('Connected over')", 6)
+        page.until(f"{LINE}.startsWith('Connected over')")
         # When it is over, nothing is left to go on with.
         page.click("#end")
         page.until("!document.querySelector('#report').hidden")
@@ -98,19 +101,19 @@ def test_a_killed_server_is_noticed_and_what_was_typed_reaches_the_next_one(
             server.kill()
             killed = time.monotonic()
             answer(page, "Nobody has read this yet.")
-            page.until(f"{LINE} === '{LOST}'", 3)
+            page.until(f"{LINE} === '{LOST}'")
             noticed_s = time.monotonic() - killed
         assert page.look(NOTES)[-1] in ("not sent yet", "typed")
         with gateway(tmp_path, port, **LOOPBACK):
             page.until(f"{STATE} === 'live'", 30)
             assert page.look("parley.call.session") == session
-            page.until(f"{NOTES}.at(-1) === 'typed'", 10)
+            page.until(f"{NOTES}.at(-1) === 'typed'")
             said = page.look(SAID)
             kept = page.look("document.querySelector('#answer').value")
             assert said == [ANSWER, "Nobody has read this yet."] or (
                 said == [ANSWER] and kept == "Nobody has read this yet."
             )
-        assert noticed_s < 3, "two seconds, and what the test itself takes"
+        assert noticed_s < 6, "the page asks after 1.5 s; a browser alone says so after eight"
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -124,15 +127,15 @@ def test_a_server_that_stalls_for_ten_seconds_finds_the_same_interview(
         os.kill(server.pid, signal.SIGSTOP)
         try:
             answer(page, "Nobody has read this yet.")
-            page.until(f"{LINE} === '{LOST}'", 3)
+            page.until(f"{LINE} === '{LOST}'", SILENT_S)
             assert page.look(NOTES)[-1] == "not sent yet"
-            page.until("document.querySelector('#mood').textContent === 'The line is silent'", 1)
+            page.until("document.querySelector('#mood').textContent === 'The line is silent'")
             time.sleep(10)
         finally:
             os.kill(server.pid, signal.SIGCONT)
         page.until(f"{STATE} === 'live'", 30)
         assert page.look("parley.call.session") == session
-        page.until(f"{NOTES}.at(-1) === 'typed'", 10)
+        page.until(f"{NOTES}.at(-1) === 'typed'")
         assert page.look(SAID) == [ANSWER, "Nobody has read this yet."]
 
 
@@ -147,12 +150,12 @@ def test_a_line_that_is_silent_for_seconds_goes_on_and_nothing_is_sent_twice(
         os.kill(server.pid, signal.SIGSTOP)
         try:
             answer(page, "It was on its way.")
-            page.until(f"{LINE} === '{LOST}'", 3)
+            page.until(f"{LINE} === '{LOST}'", SILENT_S)
             time.sleep(1)
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        page.until(f"{LINE} === '{BACK}'", 5)
-        page.until(f"{NOTES}.at(-1) === 'typed'", 10)
+        page.until(f"{LINE} === '{BACK}'")
+        page.until(f"{NOTES}.at(-1) === 'typed'")
         page.until(f"{REPLIES}.length === 3")
         assert page.look("parley.call.transport === before")
         assert page.look(SAID) == [ANSWER, "It was on its way."]
@@ -173,17 +176,17 @@ def test_a_second_tab_is_told_plainly_that_the_interview_is_open_in_the_first(
             other.open(url)
             other.look(f"localStorage.setItem('parley.interview', '{kept}')")
             reload(other)
-            other.until(f"{GO_ON}.checkVisibility()", 5)
+            other.until(f"{GO_ON}.checkVisibility()")
             other.look("globalThis.real = setTimeout; globalThis.setTimeout = (f) => real(f, 100)")
             other.click("#offer-go")
             told = "document.querySelector('#setup-notice').textContent"
-            assert other.until(told, 15).startswith(TAKEN)
+            assert other.until(told).startswith(TAKEN)
             assert session not in other.look("document.body.innerText")
             assert other.look(f"{GO_ON}.checkVisibility() && !{GO_ON}.disabled")
         # Once the first has left, the other goes on.
         other.look("globalThis.setTimeout = real")
         other.click("#offer-go")
-        other.until(f"{STATE} === 'live'", 15)
+        other.until(f"{STATE} === 'live'")
 
 
 def test_of_two_tabs_of_one_browser_only_one_goes_on(url: str, deaf: Browser) -> None:
@@ -195,13 +198,13 @@ def test_of_two_tabs_of_one_browser_only_one_goes_on(url: str, deaf: Browser) ->
         session = begun(page, url, "websocket", counted=True)
         page.look("sessionStorage.clear(); parley.call.over = true; parley.call.transport.close()")
         reload(page)
-        page.until(f"{GO_ON}.checkVisibility()", 5)
+        page.until(f"{GO_ON}.checkVisibility()")
         assert page.look(hold.replace("SESSION", session)), "as the other tab does"
         page.click("#offer-go")
         assert page.until("document.querySelector('#setup-notice').textContent").startswith(TAKEN)
         page.look("letGo()")
         page.click("#offer-go")
-        page.until(f"{STATE} === 'live'", 15)
+        page.until(f"{STATE} === 'live'")
         assert page.look("parley.call.session") == session
 
 
@@ -225,7 +228,7 @@ def test_who_wants_another_interview_is_not_asked_again(url: str, deaf: Browser)
         begun(page, url, "websocket", counted=True)
         page.look("sessionStorage.clear(); parley.call.over = true; parley.call.transport.close()")
         reload(page)
-        page.until(f"{GO_ON}.checkVisibility()", 5)
+        page.until(f"{GO_ON}.checkVisibility()")
         words = page.look("document.querySelector('#offer-words').textContent")
         assert (
             words
@@ -257,9 +260,9 @@ def test_a_token_of_the_server_is_sent_back_with_what_was_read_last(
         page.until("parley.speaker.cursor()?.ms > 300")
         # One that no server knows: where it is refused, the session is joined afresh.
         seq = page.look("parley.call.resumption = 'unknown'; parley.call.seq")
-        page.look("parley.call.transport.socket.close(4000)")
-        page.until(f"{STATE} !== 'live'", 5)
-        page.until(f"{STATE} === 'live'", 20)
+        page.look(f"{STATES}; parley.call.transport.socket.close(4000)")
+        page.until("states.includes('live')")
+        assert page.look("states[0]") == "reconnecting"
         resume = page.look("sent.filter(({ type }) => type === 'hello')[1].resume")
         assert resume["token"] == "unknown"
         assert resume["seq"] >= seq > 0

@@ -32,7 +32,6 @@ pytestmark = [
         bool(MISSING) and os.environ.get("CI") != "true",
         reason=f"needs the extra 'offline': {', '.join(MISSING)} not installed",
     ),
-    pytest.mark.timeout(150),
     pytest.mark.realtime,
 ]
 

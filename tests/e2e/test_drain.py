@@ -29,7 +29,6 @@ pytestmark = [
     pytest.mark.skipif(
         not all(map(find_spec, NEEDED)), reason="needs the offline engines: extra 'offline'"
     ),
-    pytest.mark.timeout(150),
     pytest.mark.realtime,
 ]
 

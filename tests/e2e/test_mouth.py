@@ -19,7 +19,6 @@ from tests.support.paths import ROOT
 
 pytestmark = [
     pytest.mark.skipif(PROGRAM is None and os.environ.get("CI") != "true", reason="needs chromium"),
-    pytest.mark.timeout(100),
     pytest.mark.slow,
 ]
 

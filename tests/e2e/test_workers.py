@@ -35,7 +35,6 @@ pytestmark = [
     pytest.mark.skipif(
         not all(map(find_spec, NEEDED)), reason="needs the offline engines: extra 'offline'"
     ),
-    pytest.mark.timeout(150),
     pytest.mark.slow,
 ]
 
@@ -124,6 +123,8 @@ class Gateways:
             folder = self.folders.mktemp(name)
             one = self.stack.enter_context(served(folder, *options, **settings))
             self.found[name] = one
+        else:  # a process that was ended is there again
+            asyncio.run(all_ready(one))
         return one
 
 

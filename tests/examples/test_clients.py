@@ -38,7 +38,6 @@ pytestmark = [
         bool(MISSING) and not IN_CI,
         reason=f"needs the extra 'offline': {', '.join(MISSING)} not installed",
     ),
-    pytest.mark.timeout(150),
 ]
 
 

@@ -33,7 +33,19 @@ FLAGS = (
     "--remote-debugging-port=0",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 )
-ANSWER_S = 15.0
+ANSWER_S = 45.0
+START_S = 60.0
+
+WIRE: dict[str, Any] = {
+    "proxy": None,
+    "max_size": None,
+    # What a page tells while a test does something else is kept. With a bound the wire would not be
+    # read any further, nor the answer to a ping, and end for that in the middle of the tests.
+    "max_queue": None,
+    "ping_interval": None,
+    "open_timeout": START_S,
+}
+"""Options of the connection to a browser."""
 
 
 class Page:
@@ -237,7 +249,7 @@ def browser(folder: Path, *flags: str) -> Iterator[Browser]:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         port, path = _address(profile / "DevToolsActivePort", process)
-        with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, proxy=None) as wire:
+        with connect(f"ws://127.0.0.1:{port}{path}", **WIRE) as wire:
             yield Browser(wire)
     finally:
         process.terminate()
@@ -249,7 +261,7 @@ def browser(folder: Path, *flags: str) -> Iterator[Browser]:
 
 
 def _address(file: Path, process: "subprocess.Popen[bytes]") -> tuple[str, str]:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         if file.exists() and len(lines := file.read_text().splitlines()) == 2:
             return lines[0], lines[1]

@@ -20,10 +20,9 @@ import pytest
 import soundfile
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.chromium import Browser, Page
+from tests.support.chromium import START_S, WIRE, Browser, Page
 
 PROGRAM = shutil.which("firefox-esr") or shutil.which("firefox")
-START_S = 60.0
 ANSWER_S = 20.0
 
 PREFERENCES: dict[str, bool | int | str] = {
@@ -231,7 +230,7 @@ def firefox(folder: Path, *flags: str) -> Iterator[Browser]:
         )
     try:
         address = _address(folder / "firefox.log", process)
-        with connect(f"{address}/session", max_size=None, proxy=None) as wire:
+        with connect(f"{address}/session", **WIRE) as wire:
             yield FirefoxBrowser(wire, _microphone(flags))
     finally:
         process.terminate()

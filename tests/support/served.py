@@ -12,8 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.paths import ROOT
+
+START_S = 150.0
+"""For a gateway to be ready: two seconds, and much more on a machine that is busy."""
 
 _PORTS = range(20_000, 32_768)
 """From 32768 on Linux takes a port for each connection to somewhere, and macOS from 49152 on."""
@@ -31,6 +35,13 @@ def free_port() -> int:
             free.bind(("127.0.0.1", port))
             return port
     raise AssertionError("no port is left")
+
+
+def _is_ready(client: httpx.Client, url: str) -> bool:
+    try:
+        return client.get(url).is_success
+    except httpx.TransportError:
+        return False
 
 
 @contextmanager
@@ -57,14 +68,13 @@ def gateway(
         )
     scheme = "https" if "--tls-cert" in options else "http"
     try:
-        for _ in range(300):
-            try:
-                url = f"{scheme}://127.0.0.1:{port}/health/ready"
-                if httpx.get(url, trust_env=False, verify=False).is_success:
-                    break
-            except httpx.TransportError:
-                assert process.poll() is None, (folder / "log").read_text()
-            time.sleep(0.1)
+        url = f"{scheme}://127.0.0.1:{port}/health/ready"
+        give_up_at = time.monotonic() + START_S
+        with httpx.Client(trust_env=False, verify=False) as client:
+            while not _is_ready(client, url):
+                if process.poll() is not None or time.monotonic() > give_up_at:
+                    pytest.fail(f"it is not ready: {(folder / 'log').read_text()[-4000:]}")
+                time.sleep(0.1)
         yield process
     finally:
         process.send_signal(signal.SIGINT)  # harmless where it has ended

@@ -22,7 +22,6 @@ NEEDED = [*MISSING, *([] if PROGRAM else ["chromium"])]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(150),
     pytest.mark.usefixtures("patience"),
     pytest.mark.skipif(bool(NEEDED) and not IN_CI, reason=f"needs {', '.join(NEEDED)}"),
 ]

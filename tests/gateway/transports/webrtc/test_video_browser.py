@@ -18,7 +18,6 @@ pytestmark = [
         bool(MISSING) and os.environ.get("CI") != "true",
         reason=f"needs a browser and the extras 'offline' and 'avatar': {', '.join(MISSING)}",
     ),
-    pytest.mark.timeout(100),
     pytest.mark.realtime,
 ]
 
