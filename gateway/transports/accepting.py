@@ -22,7 +22,13 @@ def duplicates(
     """More sockets for the loop to listen on beside these, for `AT_ONCE`; the caller closes them.
 
     asyncio's own loops need none: they accept all that there are.
+
+    None of them waits for a client. Whether a socket does is one flag of all its duplicates, those
+    in other processes included, and `dup` sets it by the timeout of the original: a process that
+    began let one that served wait in `accept`, and with it all of its calls, for the next client.
     """
     if isinstance(loop, asyncio.BaseEventLoop):
         return []
+    for listener in listeners:
+        listener.setblocking(False)
     return [listener.dup() for listener in listeners for _ in range(AT_ONCE - 1)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import select
 import socket
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ import pytest
 from gateway.app import create_app
 from gateway.commands.serve import GatewayServer, early_refusal, listen, server_config
 from gateway.settings import Settings
-from gateway.transports.accepting import AT_ONCE
+from gateway.transports.accepting import AT_ONCE, duplicates
 from gateway.transports.http import turning_away
 from tests.support.gateway import Gateway
 
@@ -32,6 +33,19 @@ async def until_answered(clients: list[socket.socket]) -> int:
         if len(select.select(clients, (), (), 0)[0]) == len(clients):
             return turns
     raise AssertionError("some have no answer")
+
+
+def test_a_process_that_begins_makes_none_wait_that_accepts_already() -> None:
+    [listener] = listen("127.0.0.1", 0)
+    loop = uvloop.new_event_loop()
+    with ExitStack() as stack:
+        stack.callback(loop.close)
+        stack.enter_context(listener)
+        other = socket.socket(fileno=os.dup(listener.fileno()))  # as another process has it
+        stack.enter_context(other).setblocking(False)
+        more = [stack.enter_context(each) for each in duplicates([listener], loop)]
+        assert len(more) == AT_ONCE - 1
+        assert not any(os.get_blocking(each.fileno()) for each in (other, listener, *more))
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
