@@ -342,7 +342,7 @@ def test_only_a_get_that_is_refused_is_asked_of_another_gateway(
             url = f"http://127.0.0.1:{port}"
             for method in ("POST", "DELETE", "GET"):
                 # Each over a connection of its own: the second over one may be broken off.
-                async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+                async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
                     answer = await client.request(method, "/api/sessions")
                 assert answer.status_code == (502 if breaks else 503)
         asked = Counter(method for stub in stubs for method in stub.asked)
@@ -374,7 +374,7 @@ def test_who_a_client_is_only_the_proxy_in_front_may_say(
     async def story() -> None:
         async with (
             balanced(tmp_path, two_stubs(), proxy) as port,
-            httpx.AsyncClient(trust_env=False) as client,
+            httpx.AsyncClient(trust_env=False, timeout=30) as client,
         ):
             answer = await client.get(f"http://127.0.0.1:{port}/said", headers=claimed)
             assert said == list(answer.json().values())

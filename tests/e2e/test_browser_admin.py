@@ -81,7 +81,7 @@ def test_an_operator_sees_the_gateway_and_changes_a_breaker_by_keys(
         pressed(page, "Reset llm.scripted")
         page.until(f"{STATE} === 'closed'")
         for _ in range(5):
-            httpx.get(f"{operated}plans/a", trust_env=False)
+            httpx.get(f"{operated}plans/a", trust_env=False, timeout=30)
         page.until(f"{ROWS.format('instances')}.some((row) => row.includes('open'))")
         pressed(page, "Reset the breakers of plans")
         page.until(f"{ROWS.format('instances')}.every((row) => !row.includes('open'))")

@@ -29,7 +29,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def ticket(url: str) -> str:
     headers = {"x-api-key": KEY}
-    made = httpx.post(f"{url}api/tickets", json={}, headers=headers, trust_env=False)
+    made = httpx.post(f"{url}api/tickets", json={}, headers=headers, trust_env=False, timeout=30)
     value: str = made.json()["value"]
     return value
 
@@ -52,7 +52,7 @@ def test_a_ticket_in_the_address_holds_an_interview(locked: str, deaf: Browser, 
         # A link carries no header: the session's cookie opens it, for this browser alone.
         link = page.look("`${location.origin}/api/sessions/${parley.call.session}`")
         assert page.look(f"fetch('{link}').then((answer) => answer.status)") == 200
-        assert httpx.get(link, trust_env=False).status_code == 401
+        assert httpx.get(link, trust_env=False, timeout=30).status_code == 401
         assert_clean(page, locked)
 
 

@@ -50,7 +50,7 @@ async def callers(port: int, count: int) -> AsyncIterator[list[Caller]]:
 
 async def until_refused(url: str) -> httpx.Response:
     """The answer of readiness once the signal was handled, by the server that still listens."""
-    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(LIMIT_S):
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client, asyncio.timeout(LIMIT_S):
         while True:
             answer = await client.get(f"{url}/health/ready")
             if answer.status_code == 503:
@@ -65,7 +65,7 @@ async def refusals(port: int) -> None:
             pass
     assert refused.value.response.status_code == 503
     assert "retry-after" in refused.value.response.headers
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         made = await client.post(f"http://127.0.0.1:{port}/api/sessions", json={"role": "x"})
     assert made.status_code == 503
     assert made.json()["code"] == "no_place"

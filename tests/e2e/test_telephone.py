@@ -65,7 +65,7 @@ async def ring(port: int, call: str, **query: str) -> ET.Element:
     url = f"http://127.0.0.1:{port}{path}"
     form = {"CallSid": call, "From": "+14158675309"}
     signed = signature(TOKEN, url, list(form.items()))
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         answer = await client.post(url, data=form, headers={"x-twilio-signature": signed})
     assert answer.status_code == 200, answer.text
     return ET.fromstring(answer.text)
@@ -79,7 +79,7 @@ def stream_of(told: ET.Element) -> tuple[str, dict[str, str]]:
 
 async def transcript(port: int, call: str) -> list[dict[str, Any]]:
     url = f"http://127.0.0.1:{port}/api/sessions/{call}/transcript"
-    async with httpx.AsyncClient(trust_env=False, headers={"x-api-key": KEY}) as client:
+    async with httpx.AsyncClient(trust_env=False, headers={"x-api-key": KEY}, timeout=30) as client:
         answer = await client.get(url)
     assert answer.status_code == 200, answer.text
     lines: list[dict[str, Any]] = answer.json()["lines"]
@@ -209,7 +209,7 @@ def test_a_public_double_of_twilio_finds_no_violation(port: int, tmp_path: Path)
     assert report.result.unknown_events == []
     assert report.result.failed_expectations == []
     assert report.exit_code == 0
-    assert report.time_to_first_audio_ms < 3000
+    assert report.time_to_first_audio_ms < 10_000
     assert report.result.closed_by is None
     flushed = report.result.clears_received * 3  # marks behind audio that was dropped
     marks = len(report.result.marks_received)

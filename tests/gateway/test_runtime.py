@@ -78,7 +78,7 @@ def nowhere() -> str:
 
 async def stages_of(gateway: Any) -> dict[str, dict[str, Any]]:
     """The stages in /health, by slot."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         health = (await client.get(f"http://127.0.0.1:{gateway.port}/health")).json()
     return {stage["slot"]: stage for stage in health["stages"]}
 

@@ -179,7 +179,7 @@ def test_a_barge_in_closes_the_endpoints_connection(gateway: Gateway, tmp_path: 
 
 def test_functions_are_declared_over_rest(gateway: Gateway) -> None:
     async def story() -> None:
-        async with httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=30) as client:
             answer = await client.post(
                 "/api/sessions",
                 json={"role": "Data Analyst", "tools": [WEATHER, {"name": "moon"}]},

@@ -62,7 +62,9 @@ class Caller:
                 for message in self.messages:
                     if message["type"] == kind and fields.items() <= message.items():
                         return message
-                assert not self._reader.done(), f"closed before {kind} {fields}: {self.messages}"
+                if self._reader.done():
+                    ended = f"{self.socket.close_code} {self.socket.close_reason}"
+                    raise AssertionError(f"{ended} before {kind} {fields}: {self.messages}")
                 self._more.clear()
                 await self._more.wait()
 

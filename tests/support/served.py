@@ -70,7 +70,7 @@ def gateway(
     try:
         url = f"{scheme}://127.0.0.1:{port}/health/ready"
         give_up_at = time.monotonic() + START_S
-        with httpx.Client(trust_env=False, verify=False) as client:
+        with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
             while not _is_ready(client, url):
                 if process.poll() is not None or time.monotonic() > give_up_at:
                     pytest.fail(f"it is not ready: {(folder / 'log').read_text()[-4000:]}")

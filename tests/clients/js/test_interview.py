@@ -84,7 +84,7 @@ def locked(folder: Path, port: int, **settings: str) -> Iterator[None]:
 
 def answers(address: str) -> bool:
     try:
-        return httpx.get(address, trust_env=False).is_success
+        return httpx.get(address, trust_env=False, timeout=30).is_success
     except httpx.TransportError:
         return False
 
@@ -241,7 +241,9 @@ def test_a_gateway_that_refuses_is_told_from_one_that_is_not_there(
 def ticket(url: str, **fields: str) -> str:
     """A ticket of the gateway, from whoever has its key."""
     headers = {"x-api-key": KEY}
-    made = httpx.post(f"{url}/api/tickets", json=fields, headers=headers, trust_env=False)
+    made = httpx.post(
+        f"{url}/api/tickets", json=fields, headers=headers, trust_env=False, timeout=30
+    )
     value: str = made.json()["value"]
     return value
 
@@ -255,7 +257,11 @@ def test_a_ticket_for_a_session_that_was_made_over_rest_opens_it_again_after_a_b
     with locked(tmp_path, port, **settings):
         headers = {"x-api-key": KEY}
         made = httpx.post(
-            f"{url}/api/sessions", json={"role": "Data Analyst"}, headers=headers, trust_env=False
+            f"{url}/api/sessions",
+            json={"role": "Data Analyst"},
+            headers=headers,
+            trust_env=False,
+            timeout=30,
         )
         session = made.json()["session_id"]
         own = {"session": session, "ticket": ticket(url, session_id=session)}

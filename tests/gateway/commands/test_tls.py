@@ -72,7 +72,7 @@ def test_the_page_and_a_session_come_over_tls(tmp_path: Path) -> None:
     options = ("--tls-cert", str(CERT), "--tls-key", str(KEY))
     with gateway(tmp_path, port, *options):
         at = f"localhost:{port}"
-        with httpx.Client(verify=trust, trust_env=False) as client:
+        with httpx.Client(verify=trust, trust_env=False, timeout=30) as client:
             assert "Start interview" in client.get(f"https://{at}/").text
             made = client.post(f"https://{at}/api/sessions", json={"role": "Data Analyst"}).json()
         assert made["ws_url"] == f"wss://{at}/ws/{made['session_id']}"
@@ -110,7 +110,7 @@ def test_a_handshake_of_tls_that_does_not_come_ends_the_connection(
                     closed_after_s.append(asyncio.get_running_loop().time() - began_s)
                     writer.close()
                 trust = ssl.create_default_context(cafile=str(CERT))
-                async with httpx.AsyncClient(verify=trust, trust_env=False) as client:
+                async with httpx.AsyncClient(verify=trust, trust_env=False, timeout=30) as client:
                     url = f"https://localhost:{port}/health/live"
                     assert (await client.get(url)).status_code == 200
             finally:

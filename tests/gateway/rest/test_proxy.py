@@ -445,7 +445,7 @@ def test_a_hung_instance_is_left_after_three_calls(gateway: Gateway) -> None:
         assert hung == 3
 
     port = free_port()
-    run(gateway, story, two(port, stub.port, timeout=0.2))
+    run(gateway, story, two(port, stub.port, timeout=1.0))  # the stub may be slow, too
 
 
 def test_what_may_have_been_done_is_not_sent_to_another_instance(gateway: Gateway) -> None:
@@ -455,7 +455,7 @@ def test_what_may_have_been_done_is_not_sent_to_another_instance(gateway: Gatewa
         async with stub.running(), raw_service(hangs, port):
             answer = await client.post("/s/pay", content=b"1")
             assert (answer.status_code, answer.json()["code"]) == (504, "service_timeout")
-            assert answer.json()["detail"] == "s: no answer within 200 ms"
+            assert answer.json()["detail"] == "s: no answer within 1 s"
             assert stub.seen == []
             keyed = await client.post("/s/pay", content=b"1", headers={"Idempotency-Key": "k"})
             assert (keyed.status_code, keyed.json()["from"]) == (200, "stub")
@@ -463,7 +463,7 @@ def test_what_may_have_been_done_is_not_sent_to_another_instance(gateway: Gatewa
             assert (again.status_code, again.json()["body"]) == (200, "1")
 
     port = free_port()
-    run(gateway, story, two(port, stub.port, timeout=0.2))
+    run(gateway, story, two(port, stub.port, timeout=1.0))  # the stub may be slow, too
 
 
 CUT = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf of it"

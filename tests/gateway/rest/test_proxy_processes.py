@@ -62,7 +62,7 @@ def test_an_instance_that_is_stopped_or_killed_is_left_and_comes_back(tmp_path: 
     port, ports = free_port(), (free_port(), free_port())
     path = services_file(
         tmp_path,
-        {"name": "s", "instances": [{"port": one} for one in ports], "timeout": 0.5},
+        {"name": "s", "instances": [{"port": one} for one in ports], "timeout": 1.5},
         {"name": "other", "port": ports[1]},
     )
     with (

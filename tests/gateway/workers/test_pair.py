@@ -69,7 +69,7 @@ class Pair:
 
     async def asked_together(self, method: str, path: str) -> httpx.Response:
         """The answer of the port."""
-        async with httpx.AsyncClient(trust_env=False, headers=OPERATOR) as client:
+        async with httpx.AsyncClient(trust_env=False, headers=OPERATOR, timeout=30) as client:
             return await client.request(method, self.url + path)
 
 

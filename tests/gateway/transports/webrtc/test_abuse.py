@@ -63,7 +63,7 @@ def test_a_hundred_offers_that_never_connect_leave_nothing_behind(
         browser = Browser(doorway, video="video/VP8")
         offer = await browser.offer()
         await browser.close()
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
 
             async def never(number: int) -> None:
                 made = await client.post(f"/webrtc/n{number}", content=offer, headers=SDP)
@@ -171,7 +171,7 @@ def test_no_offer_whatever_is_in_it_is_a_fault_of_ours(
         await browser.close()
         loop = asyncio.get_running_loop()
         limits = httpx.Limits(max_connections=1)
-        async with httpx.AsyncClient(base_url=doorway.url, limits=limits) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, limits=limits, timeout=30) as client:
 
             async def post(text: str) -> None:
                 body = text.encode(errors="replace")

@@ -33,7 +33,7 @@ def test_a_ticket_makes_one_connection_and_holds_for_it(locked: Doorway) -> None
         browser = Browser(locked)
         offer = await browser.offer()
         ticket = await ticket_for(locked)
-        async with httpx.AsyncClient(base_url=locked.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=locked.url, trust_env=False, timeout=30) as client:
             made = await client.post("/webrtc/a", content=offer, headers=SDP | bearer(ticket))
             assert made.status_code == 201
             where = made.headers["location"]
@@ -55,7 +55,7 @@ def test_the_json_form_takes_a_ticket_for_the_session_that_it_names(locked: Door
     async def story() -> None:
         browser = Browser(locked)
         body = {"sdp": await browser.offer(), "type": "offer", "session_id": "a"}
-        async with httpx.AsyncClient(base_url=locked.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=locked.url, trust_env=False, timeout=30) as client:
             for_another = bearer(await ticket_for(locked, "b"))
             wrong = await client.post("/api/offer", json=body, headers=for_another)
             assert (wrong.status_code, wrong.json()["code"]) == (404, "no_such_session")
@@ -79,7 +79,7 @@ def test_an_offer_that_is_refused_uses_no_ticket(locked: Doorway) -> None:
         browser = Browser(locked)
         offer = await browser.offer()
         named = {"type": "offer", "session_id": "a"}
-        async with httpx.AsyncClient(base_url=locked.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=locked.url, trust_env=False, timeout=30) as client:
             ticket = bearer(await ticket_for(locked, "a"))
             bad = await client.post("/webrtc/a", content="v=0", headers=SDP | ticket)
             assert (bad.status_code, bad.json()["code"]) == (400, "invalid_offer")
@@ -101,7 +101,7 @@ def test_of_two_offers_with_one_ticket_one_is_answered(locked: Doorway) -> None:
     async def story() -> None:
         browser = Browser(locked)
         offer = await browser.offer()
-        async with httpx.AsyncClient(base_url=locked.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=locked.url, trust_env=False, timeout=30) as client:
             ticket = SDP | bearer(await ticket_for(locked, "a"))
             posts = [client.post("/webrtc/a", content=offer, headers=ticket) for _ in range(2)]
             answers = await asyncio.gather(*posts)
@@ -131,7 +131,7 @@ def test_a_call_ends_when_its_ticket_says(locked: Doorway) -> None:
 
 def test_webrtcs_token_opens_webrtc_and_nothing_else(locked: Doorway) -> None:
     async def story() -> None:
-        async with httpx.AsyncClient(base_url=locked.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=locked.url, trust_env=False, timeout=30) as client:
             offered = await client.post("/webrtc/a", content="v=0", headers=SDP | bearer(TOKEN))
             assert (offered.status_code, offered.json()["code"]) == (400, "invalid_offer")
             listed = await client.get("/api/sessions", headers=bearer(TOKEN))
@@ -147,7 +147,7 @@ def test_the_places_of_an_address_count_for_every_kind_of_call(doorway: Doorway,
     async def story() -> None:
         browser = Browser(doorway)
         offer = await browser.offer()
-        async with httpx.AsyncClient(base_url=doorway.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, trust_env=False, timeout=30) as client:
             made = await client.post(CALLS, content=offer, headers=SDP)
             assert made.status_code == 201
             again = await client.post(path, content=offer, headers=SDP)

@@ -185,7 +185,7 @@ def test_a_session_that_is_taken_says_so(doorway: Doorway) -> None:
 def test_the_json_form_answers_and_replaces(doorway: Doorway) -> None:
     async def story() -> None:
         browser = Browser(doorway)
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
             body = {"sdp": await browser.offer(), "type": "offer"}
             made = (await client.post("/api/offer", json=body)).json()
             assert made["type"] == "answer"
@@ -214,7 +214,7 @@ def test_candidates_may_trickle_in(doorway: Doorway) -> None:
         trickle = [line for line in lines if line.startswith("a=candidate")][:1]
         ufrag = next(line for line in lines if line.startswith("a=ice-ufrag"))
         bare = [x for x in lines if not x.startswith(("a=candidate", "a=end-of"))]
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
             made = await client.post("/webrtc/t", content="\r\n".join([*bare, ""]), headers=SDP)
             assert made.status_code == 201
             where = made.headers["location"]
@@ -233,7 +233,7 @@ def test_candidates_may_trickle_in(doorway: Doorway) -> None:
 
 def test_how_whip_is_spoken(doorway: Doorway) -> None:
     async def story() -> None:
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
             options = await client.options("/webrtc/x")
             assert options.status_code == 204
             assert options.headers["accept-post"] == "application/sdp"
@@ -257,7 +257,7 @@ def test_a_gateway_without_the_extra_says_what_to_install(
     monkeypatch.setattr("gateway.rest.signalling.find_spec", lambda name: None)
 
     async def story() -> None:
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
             refused = await client.post("/webrtc/x", content="v=0", headers=SDP)
             assert (refused.status_code, refused.json()["code"]) == (503, "webrtc_not_installed")
             assert "parley-gateway[webrtc]" in refused.json()["detail"]
@@ -277,7 +277,7 @@ def test_ice_servers_are_told_with_the_answer(
     monkeypatch.setattr(Peers, "answer", answered)
 
     async def story() -> None:
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
             made = await client.post("/webrtc/x", content="v=0", headers=SDP)
             assert made.headers["location"] == "/webrtc/x/p"
             assert made.headers["link"] == '<stun:127.0.0.1:9>; rel="ice-server"'
@@ -296,7 +296,7 @@ def test_an_answer_that_takes_too_long_is_given_up(
     monkeypatch.setattr("gateway.transports.webrtc.peers.ANSWER_S", 0.05)
 
     async def story() -> None:
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
             late = await client.post("/webrtc/x", content="v=0", headers=SDP)
             assert (late.status_code, late.json()["code"]) == (503, "no_place")
         await emptied(doorway)
@@ -315,7 +315,7 @@ def test_a_peer_that_fails_gives_its_place_back(
 
     async def story() -> None:
         browser = Browser(doorway)
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
             await client.post("/webrtc/x", content=await browser.offer(), headers=SDP)
         await emptied(doorway)
         await browser.close()
@@ -331,7 +331,7 @@ def test_a_server_that_is_full_says_when_to_come_again(doorway: Doorway) -> None
     async def story() -> None:
         browser = Browser(doorway)
         offer = await browser.offer()
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
             first = await client.post("/webrtc/a", content=offer, headers=SDP)
             second = await client.post("/webrtc/b", content=offer, headers=SDP)
             assert (first.status_code, second.status_code) == (201, 503)

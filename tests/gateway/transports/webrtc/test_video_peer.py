@@ -206,7 +206,7 @@ def test_a_camera_that_only_sends_is_not_answered(doorway: Doorway) -> None:
     async def story() -> None:
         browser = Browser(doorway)
         browser.pc.addTransceiver("video", direction="sendonly")
-        async with httpx.AsyncClient(base_url=doorway.url) as client:
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
             headers = {"content-type": "application/sdp"}
             made = await client.post("/webrtc/c", content=await browser.offer(), headers=headers)
         assert "a=inactive" in made.text

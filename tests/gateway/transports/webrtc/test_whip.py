@@ -51,7 +51,7 @@ def test_two_turns_are_spoken_by_whip_and_heard_by_the_candidate_and_an_observer
     doorway.settings["api_keys"] = KEY
 
     async def story() -> None:
-        async with httpx.AsyncClient(base_url=doorway.url, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=doorway.url, trust_env=False, timeout=30) as http:
             session_id, held, token = await made(http)
             async with encoder(doorway, session_id, held) as (spoken, microphone):
                 async with asyncio.timeout(PATIENCE_S):
@@ -234,7 +234,7 @@ def test_a_gstreamer_encoder_is_heard_and_answered(
         file.writeframes(np.concatenate([pause, tone, pause, tone, pause]).tobytes())
 
     async def story() -> None:
-        async with httpx.AsyncClient(base_url=doorway.url, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=doorway.url, trust_env=False, timeout=30) as http:
             session_id, held, _ = await made(http)
             arguments = ["-u", f"{doorway.url}/whip/{session_id}", "-t", held]
             arguments += ["-A", ENCODED.format(tmp_path / "said.wav"), *options]

@@ -28,7 +28,7 @@ async def begun(caller: Caller) -> dict[str, Any]:
 
 async def live(gateway: Gateway, *, is_live: bool) -> None:
     """Wait until the session is live, or is no longer."""
-    async with httpx.AsyncClient(trust_env=False, base_url=gateway.url) as client:
+    async with httpx.AsyncClient(trust_env=False, base_url=gateway.url, timeout=30) as client:
         while (await client.get("/api/sessions/test")).json()["live"] != is_live:
             await asyncio.sleep(0.01)
 

@@ -71,7 +71,7 @@ def test_a_call_with_a_ticket_is_held_and_what_it_said_is_stored(locked: Gateway
             call.say(LOUD * 20)
             await call.until(lambda: any('"1:' in json.dumps(e) for e in call.events))
             await call.quiet()
-        async with httpx.AsyncClient(headers={"x-api-key": KEY}) as client:
+        async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=30) as client:
             url = f"{locked.url}/api/sessions/{CALL}/transcript"
             said = (await client.get(url)).json()
         spoke = [line["speaker"] for line in said["lines"]]
