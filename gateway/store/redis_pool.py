@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
+from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.connection import (
     AbstractConnection,
@@ -22,7 +23,6 @@ from redis.asyncio.sentinel import (
     SentinelManagedSSLConnection,
 )
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, TimeoutError
 
 from gateway.redis_url import parse_redis_url
 
@@ -139,7 +139,7 @@ class _Sentinels(Sentinel):
         """What a Sentinel says; None if it does not know the primary, or does not answer."""
         try:
             told: Any = await sentinel.sentinel_masters()
-        except (ConnectionError, TimeoutError):
+        except (exceptions.ConnectionError, exceptions.TimeoutError):
             return None
         state = told.get(service_name)
         if not state or not self.check_master_state(state, service_name):
