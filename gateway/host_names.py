@@ -9,6 +9,9 @@ import unicodedata
 
 _DOTS = str.maketrans("。．｡", "...")
 _LONGEST_LABEL = 63
+_LONGEST_NAME = 253
+"""In ASCII (RFC 1035), and no name has fewer letters there than before. What is longer is not even
+looked at: punycode takes a time that grows with the square."""
 
 
 def host_of(header: str) -> str:
@@ -45,6 +48,8 @@ def _authority(text: str) -> str:
 
 
 def _ascii(name: str) -> str:
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"a name has {_LONGEST_NAME} characters at most")
     # Letter by letter: of a whole word Python makes the last sigma another letter.
     small = "".join(letter.lower() for letter in name.translate(_DOTS))
     plain = "".join(letter.lower() for letter in unicodedata.normalize("NFKC", small))
@@ -56,6 +61,8 @@ def _label(label: str) -> str:
         raise ValueError("a name has letters and digits")
     if label.isascii():
         return label
+    if len(label) > _LONGEST_LABEL:  # such as one letter that stands for many
+        raise ValueError("a part of a name has 63 characters at most")
     coded = f"xn--{label.encode('punycode').decode()}"
     if len(coded) > _LONGEST_LABEL:
         raise ValueError("a part of a name has 63 characters at most")

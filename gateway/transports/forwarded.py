@@ -10,8 +10,11 @@ MOST_HOPS = 50
 _TOKEN = r"[!#$%&'*+.^_`|~\w-]+"
 _VALUE = r'"(?:[^"\\]|\\.)*"|[^\s";,]*'
 _PAIR = re.compile(rf"[ \t]*(?:({_TOKEN})[ \t]*=[ \t]*({_VALUE})[ \t]*)?([;,]|\Z)", re.ASCII)
-_NODE = re.compile(r"(\d[\d.]*|\[[\da-f:.]+\]|[\da-f:.]*:[\da-f:.]*:[\da-f:.]*)(?::[\w.-]+)?", re.I)
+_NODE = re.compile(r"(\d[\d.]*|\[[\da-f:.]+\]|[\da-f.]*:[\da-f.]*:[\da-f:.]*)(?::[\w.-]+)?", re.I)
 """An address and a port. A proxy that hides one writes "unknown" or a name that begins with "_"."""
+
+_LONGEST_NODE = 100
+"""An IPv6 address and a port have half of that."""
 
 UNKNOWN = "unknown"
 
@@ -50,5 +53,5 @@ def _unquoted(value: str) -> str:
 
 
 def _address(node: str) -> str:
-    known = _NODE.fullmatch(node)
+    known = _NODE.fullmatch(node) if len(node) <= _LONGEST_NODE else None
     return known[1].strip("[]") if known else UNKNOWN

@@ -92,9 +92,14 @@ def _lines(
     The scheme is that of the hop whose address uvicorn takes for the client's: the last one that is
     no trusted proxy's, or the first.
     """
-    found = hops([value.decode("latin-1") for name, value in headers if name == FORWARDED])
+    told = [value.decode("latin-1") for name, value in headers if name == FORWARDED]
+    if not told:
+        return []
+    found = hops(told)
     lines = []
-    if any(hop.address != UNKNOWN for hop in found):
+    if not found:  # one cannot know who wrote it, and takes nobody for the proxy
+        lines.append((FOR, UNKNOWN.encode()))
+    elif any(hop.address != UNKNOWN for hop in found):
         lines.append((FOR, ", ".join(hop.address for hop in found).encode()))
     if scheme := SCHEMES.get(_client_scheme(found, is_trusted)):
         lines.append((PROTO, scheme))

@@ -41,6 +41,12 @@ def test_an_origin_has_one_spelling(origin: str, spelled: str) -> None:
     assert ascii_origin(origin) == spelled
 
 
+def test_no_name_takes_long() -> None:
+    letters = "".join(map(chr, range(0x4E00, 0x9E00)))
+    for name in (letters, f"{letters[:253]}", "\ufdfa" * 253, "ü." * 20_000):
+        assert host_of(name) == ""
+
+
 @given(st.text(max_size=40))
 def test_any_header_gives_ascii(header: str) -> None:
     host = host_of(header)

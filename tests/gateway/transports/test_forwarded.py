@@ -20,6 +20,7 @@ from gateway.transports.forwarded import Hop, hops
         ([" , for=192.0.2.7 ;; , "], (Hop("192.0.2.7"),)),
         (["for=unknown;proto=https"], (Hop("unknown", "https"),)),
         (["for=_hidden"], (Hop("unknown"),)),
+        ([f'for="{":" * 99}!"'], (Hop("unknown"),)),
         (["proto=https"], (Hop("unknown", "https"),)),
         (['for="1.1.1.1, 2.2.2.2"'], (Hop("unknown"),)),
         (['for="1.1.1.1\\", for=2.2.2.2'], ()),
@@ -33,7 +34,7 @@ from gateway.transports.forwarded import Hop, hops
     ],
     ids=[
         *("plain", "ipv6", "port", "hidden port", "no brackets", "list", "lines", "empty"),
-        *("unknown", "hidden", "no address", "two in one", "no end", "escaped", "twice"),
+        *("unknown", "hidden", "colons", "no address", "two in one", "no end", "escaped", "twice"),
         *("no comma", "no pair", "many", "nothing", "none"),
     ],
 )
@@ -49,3 +50,5 @@ def test_no_line_makes_it_raise_or_gives_a_list_for_an_address(lines: list[str])
 def test_no_line_takes_long() -> None:
     for text in ('"' * 60_000, 'for="' + "\\" * 60_000, "for=" + "1" * 60_000, ";" * 60_000):
         hops([text])
+    for mark in (":", ".", "1:", "[", "for=", " "):
+        assert hops([f'for="{mark * 30_000}!"']) == (Hop("unknown"),)

@@ -61,7 +61,7 @@ CHAIN = "for=203.0.113.9;proto=http, for=192.0.2.7;proto=https, for=10.0.0.6;pro
         ("10.0.0.0/8", {"forwarded": "proto=https"}, "https 10.0.0.5"),
         ("10.0.0.0/8", {"forwarded": "for=unknown;proto=https"}, "https 10.0.0.5"),
         ("10.0.0.0/8", {"forwarded": "for=192.0.2.7;proto=gopher"}, "http 192.0.2.7"),
-        ("10.0.0.0/8", {"forwarded": "https"}, "http 10.0.0.5"),
+        ("10.0.0.0/8", {"forwarded": "https"}, "http unknown"),
         ("10.0.0.0/8", {"forwarded": "for=192.0.2.8;proto=http", **SAID}, "https 192.0.2.7"),
         (
             "10.0.0.0/8",
