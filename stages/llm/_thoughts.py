@@ -73,14 +73,21 @@ def behind(text: str) -> str:
     >>> behind(" The user is vague.\\n\\nI should ask for numbers.\\n\\nHow fast is it?")
     'How fast is it?'
     """
-    line, _, rest = text.partition("\n")
-    if not line.strip():
+    label_line, _, rest = text.partition("\n")
+    if not label_line.strip():
         thought, _, after = re.sub(r"\n[ \t]+(?=\n)", "\n", rest).lstrip("\n").partition("\n\n")
         rest = after if after.strip() and not _speaks(thought) else f"{thought}\n\n{after}"
     lines = rest.strip("\n").split("\n")
     while lines and (not lines[0].strip() or (_plans(lines[0]) and "?" not in lines[0])):
         del lines[0]
-    return "\n".join(lines)
+    if lines:
+        return "\n".join(lines)
+    # A reply is better than none, for which another model would be asked.
+    return " ".join(one for one in _SENTENCES.split(label_line.strip()) if _is_to_the_person(one))
+
+
+def _is_to_the_person(sentence: str) -> bool:
+    return not _plans(sentence) and (sentence.endswith("?") or _TO.search(sentence) is not None)
 
 
 def _speaks(text: str) -> bool:

@@ -88,6 +88,9 @@ _LAUGHTER = re.compile(
 
 _SHORT_LAUGHTER = re.compile(r"a*h[aeo]+h? ?h[aeo]+h?|heh")
 
+_NEAR = 20
+"""Characters beside brackets that are looked at: a sentence has few blanks in a row."""
+
 _ABBREVIATION = re.compile(r"\([A-Z]{2,4}s?\)")
 _MUSIC = re.compile(rf"[{_NOTES}]|\A\s*\#\s")
 
@@ -104,8 +107,11 @@ def without_sounds(text: str, *, doubtful: bool, unsure: bool) -> str:
     """
     if _MUSIC.search(text):
         text = _SUNG.sub(_no_lyrics if unsure else _lyrics, text)
-    bare = _BRACKETS.sub(_said if doubtful else _no_sound, _MARKS.sub(" ", text))
-    return " ".join(bare.split())
+    text = _MARKS.sub(" ", text)
+    if doubtful:
+        return " ".join(_BRACKETS.sub(_said, text).split())
+    english = _ENGLISH.search(text) is not None
+    return " ".join(_BRACKETS.sub(lambda found: _no_sound(found, english), text).split())
 
 
 def is_laughter(plain: str, *, doubtful: bool) -> bool:
@@ -127,32 +133,38 @@ def _no_lyrics(found: re.Match[str]) -> str:
 
 def _lyrics(found: re.Match[str]) -> str:
     inside = found[1] or found[2] or found[3]
+    if found[2] and not describes(plain_words(inside)):
+        return f" {inside} "  # nothing says that the music goes on behind the one note
     long = len(inside.split()) > _MOST_LYRICS and not describes(plain_words(inside))
     return f" {inside} " if long else " "
 
 
-def _no_sound(found: re.Match[str]) -> str:
+def _no_sound(found: re.Match[str], english: bool) -> str:
     """What stays of brackets in a text that is not doubtful: all but the description of a sound."""
     plain = plain_words(found[0])
     described = describes(plain)
     if not described and _ABBREVIATION.fullmatch(found[0]):
         return found[0]  # "(TOS)", which is a cough in Spanish
-    if not (described or plain in _DESCRIPTIONS or plain in _NAMES) or _is_word(found, plain):
+    if not (described or plain in _DESCRIPTIONS or plain in _NAMES) or _is_word(
+        found, plain, english
+    ):
         return found[0]
     return " "
 
 
-def _is_word(found: re.Match[str], plain: str) -> bool:
+def _is_word(found: re.Match[str], plain: str, english: bool) -> bool:
     """Whether the name of a sound in round brackets is a word of the sentence around it."""
     if found[0][0] != "(" or not _follows_word(found):
         return False
     if plain in _FOREIGN:
-        return _ENGLISH.search(found.string) is not None
-    return plain in _THINGS and found.string[found.end() :].lstrip()[:1].islower()
+        return english
+    following = found.string[found.end() : found.end() + _NEAR]
+    return plain in _THINGS and following.lstrip()[:1].islower()
 
 
 def _follows_word(found: re.Match[str]) -> bool:
-    return found.string[: found.start()].rstrip()[-1:].isalnum()
+    before = found.string[max(0, found.start() - _NEAR) : found.start()]
+    return before.rstrip()[-1:].isalnum()
 
 
 def _said(found: re.Match[str]) -> str:

@@ -111,6 +111,7 @@ _BROADCASTER = (
     "(?:ard(?: text)?|br|funk|hr|mdr|ndr|orf|rbb|srf|swr|wdr|zdf|arte|3sat|bbc|abc|cbc|nbc|pbs|cnn"
     "|npr|rai|nhk|rtve|(?:the )?australian broadcasting corporation)"
 )
+_AMARA = r"amara org(?: community| gemeinschaft)?"
 _COMMISSIONED = rf"im auftrag (?:des|der|von) {_BROADCASTER}(?: fur funk)?(?: \d+)?"
 _CREDITED = (
     r"(?:sub(?:title)?s|subtitled|captions?|captioned|captioning|translated|translation|transcribed"
@@ -127,15 +128,16 @@ SUBTITLE = _any_of(
         r"(?:i ll |i will )?see you (?:guys |all )?(?:in |on )?(?:the )?next (?:video|episode)",
         r"(?:subtitles?|captions?|transcription|untertitel)"
         r" (?:created |provided )?(?:by|der|von) (?:the )?amara org(?: community)?",
-        rf"(?:{_CREDITED}(?: \w+){{0,3}} )?(?:by|from) (?:\w+ ){{0,3}}amara org(?: \w+){{0,3}}",
-        rf"{_CREDITED} by (?:https? |www |otter ai|rev com|castingwords).{{0,60}}",
+        rf"{_CREDITED}(?: \w+){{0,3}} (?:by|from) (?:the )?{_AMARA}",
+        rf"{_CREDITED} by (?:https? )?(?:www )?"
+        r"(?:otter ai|rev com|castingwords(?: com)?|zeoranger co uk)",
         r"untertitel von stephanie geiges",
         rf"untertitel(?:ung)? (?:des|der|von) {_BROADCASTER}(?: fur funk)?(?: \d+)?",
-        rf"(?:untertitel(?:ung)? )?(?:{_BROADCASTER} )?(?:mediagroup )?(?:gmbh )?{_COMMISSIONED}",
+        rf"untertitel(?:ung)? (?:{_BROADCASTER} )?(?:mediagroup )?(?:gmbh )?{_COMMISSIONED}",
+        rf"(?:{_BROADCASTER} )?mediagroup (?:gmbh )?{_COMMISSIONED}",
         r"(?:vielen dank|danke)(?: schon)? furs (?:zuschauen|zusehen)",
         r"(?:copyright (?:\w+ ){0,5})?all rights reserved",
         rf"copyright (?:by )?{_BROADCASTER}(?: mediagroup)?(?: gmbh)?(?: \d{{4}})?",
-        r"copyright (?:19|20)\d\d(?: \w+){0,5}",
         r"(?:sous titres|subtitulos|sottotitoli|legendas|ondertitel\w{0,4}|napisy|titulky"
         r"|feliratok|subtitrarea|undertexter|undertekster|субтитры) (?:\w+ ){0,7}amara org"
         r"(?: \w+){0,3}",
@@ -145,7 +147,11 @@ SUBTITLE = _any_of(
 
 UNLIKELY = _any_of(
     (
-        r"(?:www )?amara org(?: community| gemeinschaft)?",
+        rf"(?:www )?{_AMARA}",
+        rf"(?:{_CREDITED}(?: \w+){{0,3}} )?(?:by|from) (?:\w+ ){{0,3}}amara org(?: \w+){{0,3}}",
+        rf"{_CREDITED} by (?:https? |www |otter ai|rev com|castingwords).{{0,60}}",
+        rf"(?:{_BROADCASTER} )?(?:gmbh )?{_COMMISSIONED}",
+        r"copyright (?:19|20)\d\d(?: \w+){0,5}",
         rf"{_BROADCASTER} (?:19|20)\d\d",
         r"(?:the end|to be continued|bbc radio \d|ard text)",
     )
