@@ -109,9 +109,11 @@ class _Sentinels(Sentinel):
         One that is silent for `NEXT_SENTINEL_S` is not waited for: the next one is asked as well.
         One after another would take `SENTINEL_S` for each that hangs, and an operation's whole time
         where several do. Whoever has not answered when the primary is known is asked no longer.
-        Raises `MasterNotFoundError` if nobody knows it, and what a Sentinel refuses with.
+        Raises, if nobody knows it, what a Sentinel refused with, or `MasterNotFoundError`.
         """
         ahead = [*self.sentinels]
+        silent: list[exceptions.RedisError] = []
+        refused: list[exceptions.RedisError] = []
         asked: dict[asyncio.Task[tuple[str, int] | None], Redis] = {}
         try:
             while ahead or asked:
@@ -125,7 +127,15 @@ class _Sentinels(Sentinel):
                 )
                 for task in done:
                     one = asked.pop(task)
-                    if (address := task.result()) is not None:
+                    try:
+                        address = task.result()
+                    except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
+                        silent.append(error)
+                        continue
+                    except exceptions.RedisError as error:
+                        refused.append(error)
+                        continue
+                    if address is not None:
                         self.sentinels.remove(one)
                         self.sentinels.insert(0, one)
                         return address
@@ -133,14 +143,15 @@ class _Sentinels(Sentinel):
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-        raise MasterNotFoundError(f"no Sentinel that answers knows the primary {service_name!r}")
+        if refused:
+            raise refused[0]
+        raise MasterNotFoundError(
+            f"no Sentinel that answers knows the primary {service_name!r}"
+        ) from (silent[0] if silent else None)
 
     async def _told(self, sentinel: Redis, service_name: str) -> tuple[str, int] | None:
-        """What a Sentinel says; None if it does not know the primary, or does not answer."""
-        try:
-            told: Any = await sentinel.sentinel_masters()
-        except (exceptions.ConnectionError, exceptions.TimeoutError):
-            return None
+        """What a Sentinel says; None if it does not know the primary. Raises `RedisError`."""
+        told: Any = await sentinel.sentinel_masters()
         state = told.get(service_name)
         if not state or not self.check_master_state(state, service_name):
             return None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import redis.exceptions
-from redis.asyncio.sentinel import MasterNotFoundError, SentinelConnectionPool
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from gateway.store import Append, Put, StoreUnavailable
 from gateway.store import redis_pool as module
@@ -251,6 +251,7 @@ class SilentSentinel:
     journal: list[tuple[str, str, float]]
     port: int | None = None
     silent_s: float = 1_000.0
+    refusal: redis.exceptions.RedisError | None = None
 
     def _note(self, event: str) -> None:
         self.journal.append((self.name, event, round(asyncio.get_running_loop().time(), 3)))
@@ -264,6 +265,8 @@ class SilentSentinel:
             raise
         if self.silent_s > module.SENTINEL_S:
             raise redis.exceptions.TimeoutError
+        if self.refusal is not None:
+            raise self.refusal
         if self.port is None:
             return {}
         healthy = {
@@ -276,7 +279,7 @@ class SilentSentinel:
 
 
 def discover(sentinels: list[SilentSentinel]) -> Any:
-    """Whom a pool finds that has these Sentinels; `MasterNotFoundError` is returned."""
+    """Whom a pool finds that has these Sentinels; an error is returned."""
 
     async def main() -> Any:
         pool = RedisPool("redis+sentinel://127.0.0.1:1/main/0").connections
@@ -284,7 +287,7 @@ def discover(sentinels: list[SilentSentinel]) -> Any:
         pool.sentinel_manager.sentinels = sentinels
         try:
             return await pool.get_master_address()  # type: ignore[no-untyped-call]
-        except MasterNotFoundError as error:
+        except redis.exceptions.RedisError as error:
             return error
 
     return run_virtual(main())
@@ -316,10 +319,19 @@ def test_a_sentinel_that_does_not_know_the_primary_is_followed_by_the_next_at_on
     assert journal == [("ignorant", "asked", 0.0), ("knowing", "asked", 0.0)]
 
 
+def test_a_sentinel_that_refuses_does_not_hide_what_a_slower_one_knows() -> None:
+    knowing = SilentSentinel("knowing", [], port=7, silent_s=0.15)
+    no_permission = redis.exceptions.NoPermissionError("not allowed")
+    refusing = SilentSentinel("refusing", [], silent_s=0.0, refusal=no_permission)
+    assert discover([knowing, refusing]) == ("10.0.0.9", 7)
+    assert discover([SilentSentinel("hanging", []), refusing]) is no_permission
+
+
 def test_where_no_sentinel_answers_all_have_had_their_time() -> None:
     journal: list[tuple[str, str, float]] = []
     found = discover([SilentSentinel(f"hanging-{number}", journal) for number in range(3)])
     assert str(found) == "no Sentinel that answers knows the primary 'main'"
+    assert isinstance(found.__cause__, redis.exceptions.TimeoutError)
     assert [event for _, event, _ in journal] == ["asked"] * 3
 
 
