@@ -102,9 +102,10 @@ def trial(sessions: int, seconds: float, on_progress: OnProgress, *, with_redis:
 
 
 def _unset() -> dict[str, str]:
-    """All settings as if they were not set here: keys would keep the load generator out."""
+    """All settings as if they were not set here: keys would keep the load generator out. The folder
+    for data is the tested server's own."""
     names = (name for field in Settings.model_fields.values() for name in variables(field))
-    return dict.fromkeys(names, "")
+    return {name: "" for name in names if name != "PARLEY_DATA_DIR"}
 
 
 def redis_figures(run: Run, seen: Sequence[RedisUse]) -> RedisFigures | None:

@@ -109,8 +109,9 @@ def assumption_lines(figures: CapacityFigures, assumed: Assumptions) -> list[str
                 f" its size; each needs {REDIS_COPIES} times the size of its data while it"
                 " writes its file anew. Finished interviews, which stay until they are"
                 " deleted, come on top.",
-                "Not in it: chat models, voices, faces, WebRTC, TLS, proxies, and what the kernel"
-                " does for the network.",
+                "Not in it: chat models, voices, faces, WebRTC, TLS, proxies, what the kernel does"
+                " for the network, and some 0.1 GB of memory for each recognition worker's own"
+                " process beside its model.",
             )
         ),
     ]
