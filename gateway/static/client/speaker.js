@@ -79,7 +79,12 @@ export class Speaker {
   /** A context of the machine's own rate, with its output; null where it cannot be had. */
   async #other() {
     if (this.spare !== null) return this.spare;
-    const context = new AudioContext({ latencyHint: "interactive" });
+    let context;
+    try {
+      context = new AudioContext({ latencyHint: "interactive" });
+    } catch {
+      return null; // there are as many as the browser allows
+    }
     const node = await output(context).catch(() => null);
     if (node === null || this.track === null || this.spare !== null) {
       await context.close();
