@@ -186,6 +186,8 @@ class StubGateway:
     """After which it answers a check."""
     checks: int = 0
     """That it has answered."""
+    refused: int = 0
+    """Requests but checks."""
 
     async def begin(self) -> Server:
         return await serve(self.converse, "127.0.0.1", 0, process_request=self.look)
@@ -200,6 +202,7 @@ class StubGateway:
             await asyncio.sleep(self.late_s)
             self.checks += 1
         if self.draining:
+            self.refused += not is_check
             return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
         if request.path == "/said":
             said = {name: request.headers.get_all(name) for name in FORWARDED}
@@ -304,8 +307,11 @@ def test_a_gateway_that_drains_gets_nobody_new_and_keeps_those_it_has(tmp_path: 
                 drained.draining = True
                 found = {await told(url) for _ in range(2)}  # the next check will notice
                 await checked(drained, 2)
-                found |= {await told(url) for _ in range(4)}
+                refused = drained.refused
+                async with connect(url), connect(url):  # so that the other one has more to do
+                    found |= {await told(url) for _ in range(4)}
                 assert found == {other.name}
+                assert drained.refused == refused
                 await early.send("who?")
                 assert await early.recv() == at
 

@@ -74,7 +74,8 @@ def place(known: NDArray[np.float64], heard: NDArray[np.float64]) -> float | Non
     return (best + len(heard)) * 1000 / RATE_HZ if likeness[best] > CLEAR_ENOUGH else None
 
 
-@pytest.mark.parametrize("way", ["webrtc", pytest.param("websocket", marks=pytest.mark.firefox)])
+@pytest.mark.firefox
+@pytest.mark.parametrize("way", ["webrtc", "websocket"])
 def test_the_cursor_is_where_the_sound_is(
     way: str, port: int, opening: NDArray[np.float64], deaf: Browser
 ) -> None:

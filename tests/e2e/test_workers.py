@@ -645,6 +645,7 @@ def test_the_limit_for_an_address_holds_over_all_processes(limited: Served) -> N
             async with asyncio.timeout(LIMIT_S):  # the processes tell one another now and then
                 while in_a_row < 4:
                     in_a_row = in_a_row + 1 if await status(running, "127.0.0.1") == 503 else 0
+            assert {await status(running, "127.0.0.1") for _ in range(12)} == {503}
 
     asyncio.run(story(limited))
 
