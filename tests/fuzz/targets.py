@@ -38,8 +38,10 @@ from gateway.transports.http import HttpProtocol
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError, is_usable, screen, trickled
 from gateway.transports.websocket.framing import FOR_PARSER, FrameSplitter
 from pipeline.frames import Clear, ReplyAudio, ToolCall
-from stages._containers import HEAD_BYTES, is_cut, parts, sniff
+from stages._containers import HEAD_BYTES, is_cut, sniff
+from stages._glued import parts
 from stages._sse import EventStream, MalformedStream
+from stages._trailing import sound_end
 from stages.llm._chunks import choice_of
 from stages.stt._server_reply import NoTranscription, UploadedSpeech, transcript
 
@@ -323,7 +325,7 @@ def audio(data: bytes) -> None:
 
 
 def container(data: bytes) -> None:
-    """A file is divided into parts, none of which is empty or beyond its end."""
+    """What sounds of a file is divided into parts, none of which is empty or beyond its end."""
     file = data[:LONGEST]
     found = sniff(file[:HEAD_BYTES])
     if found is None:
@@ -333,7 +335,7 @@ def container(data: bytes) -> None:
     for begin, stop in parts(io.BytesIO(file), len(file), found):
         assert end == begin < stop
         end = stop
-    assert end == len(file)
+    assert end == sound_end(io.BytesIO(file), len(file), found) <= len(file)
 
 
 def sdp(data: bytes) -> None:

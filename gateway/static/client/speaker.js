@@ -8,7 +8,7 @@ const DRAIN_MS = 1000;
 const MOST_EARLY = 16;
 
 // Firefox hands a remote track to a context of another rate some 70 ms late, which nothing tells.
-const OTHER_RATES = !navigator.userAgent.includes("Firefox/");
+const otherRates = () => !navigator.userAgent.includes("Firefox/");
 
 /** Whether a page may sound without another click, as far as the browser says. */
 export function audible() {
@@ -70,7 +70,7 @@ export class Speaker {
     if (track === null) return;
     const { RemoteVoice } = await import("./remote.js"); // what a WebSocket never needs
     if (this.track !== track) return; // it is over
-    const heard = (OTHER_RATES ? null : await this.#other()) ?? this;
+    const heard = (otherRates() ? null : await this.#other()) ?? this;
     if (this.track !== track) return; // it is over
     this.remote = new RemoteVoice(track, receiver, heard.context, heard.node);
     for (const message of this.early) this.remote.anchor(message);

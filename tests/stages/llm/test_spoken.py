@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,7 +213,8 @@ def test_a_reply_below_the_limit_is_left_alone() -> None:
 @given(st.lists(PARTS | st.characters()))
 def test_no_plain_word_is_lost_behind_an_unfinished_mark(parts: list[str]) -> None:
     text = "".join(part for part in parts if part not in ("{", "|", "~~~", "```"))
-    if not any(mark in text.lower() for mark in ("<", "[", "~", "`", "|", "*", "{")):
+    marked = any(mark in text.lower() for mark in ("<", "[", "~", "`", "|", "*", "{"))
+    if not marked and not re.search("analysis[A-Z]", text):  # a channel's header without marks
         assert spoken(f"{text}\nZebra").endswith("Zebra")
 
 
