@@ -18,6 +18,7 @@ TOLD = "document.querySelector('#told').textContent"
 VIEW = "document.body.dataset.view"
 NOTICE = "document.querySelector('#key-notice').textContent"
 ROWS = "[...document.querySelectorAll('#{} tbody tr')].map((row) => row.innerText)"
+OPEN = "document.querySelector('#sure').open"
 STATE = "document.querySelector('#breakers tr:has([aria-label$=\"llm.scripted\"]) .chip').innerText"
 
 
@@ -53,12 +54,12 @@ def pressed(page: Page, label: str, *, sure: bool | None = None) -> None:
     page.press("Enter", 13)
     if sure is None:
         return
-    page.until("document.querySelector('#sure').open && document.activeElement.value === 'no'")
+    page.until(f"{OPEN} && document.activeElement.value === 'no'")
     if sure:
         page.press("Tab", 9)
         page.until("document.activeElement.value === 'yes'")
     page.press("Enter", 13)
-    page.until("!document.querySelector('#sure').open")
+    page.until(f"!{OPEN}")
 
 
 def test_an_operator_sees_the_gateway_and_changes_a_breaker_by_keys(
@@ -86,6 +87,24 @@ def test_an_operator_sees_the_gateway_and_changes_a_breaker_by_keys(
         pressed(page, "Reset the breakers of plans")
         page.until(f"{ROWS.format('instances')}.every((row) => !row.includes('open'))")
         assert_clean(page, operated)
+
+
+def test_a_question_right_behind_another_one_has_an_answer_of_its_own(
+    operated: str, deaf: Browser
+) -> None:
+    with deaf.page() as page:
+        enter(page, operated)
+        label = "Disable llm.scripted"
+        ask = f"document.querySelector('[aria-label=\"{label}\"]').click()"
+        page.look(ask)
+        page.until(OPEN)
+        # The browser tells that the first is closed when the second one is open.
+        page.look(f"document.querySelector('#sure').close('no'); {ask}")
+        page.until(OPEN)
+        page.look("document.querySelector('#sure [value=yes]').click()")
+        page.until(f"{STATE} === 'disabled'")
+        pressed(page, "Reset llm.scripted")
+        page.until(f"{STATE} === 'closed'")
 
 
 def test_an_operator_ends_a_session(operated: str, deaf: Browser) -> None:

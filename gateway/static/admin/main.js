@@ -18,6 +18,7 @@ const sections = new Sections(at, act);
 
 let visit = 0; // counts: what was asked with a key that is forgotten is shown no more
 let timer = 0;
+let asked = Promise.resolve(); // the last question: browsers tell that it is closed some time later
 
 at("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -77,6 +78,11 @@ async function act(words, path, method, question = "") {
 
 /** Whether the operator means it. Escape is a no. */
 function sure(question) {
+  asked = asked.then(() => answer(question));
+  return asked;
+}
+
+function answer(question) {
   const dialog = at("sure");
   at("sure-words").textContent = question;
   dialog.returnValue = "no";
