@@ -26,8 +26,11 @@ FEWEST = 6
 """Beeps that must have been measured."""
 
 LONGEST_CLOSING_MS = 80.0
-INTERRUPTIONS = 5
+INTERRUPTIONS = 10
 """By each of two viewers."""
+
+FEWEST_CLOSINGS = 5
+"""Of these that must have been measured: a busy machine hides many in a row."""
 
 
 def test_lips_and_voice_are_together_also_when_packets_are_lost(
@@ -77,7 +80,7 @@ def test_the_mouth_of_who_is_interrupted_is_closed_at_once(
             shut_s = min(at_s for at_s, openness in one.looks if at_s >= clear_s and not openness)
             from_clear.append((shut_s - clear_s) * 1000)
             from_said.append((shut_s - one.said_s) * 1000)
-    enough(len(from_clear), INTERRUPTIONS)
+    enough(len(from_clear), FEWEST_CLOSINGS)
     with capsys.disabled():
         for name, values in (("clear was sent", from_clear), ("the client said so", from_said)):
             sys.stdout.write(
