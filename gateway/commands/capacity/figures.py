@@ -45,7 +45,7 @@ class RecogniserFigures:
 
 @dataclass(frozen=True, slots=True)
 class RedisFigures:
-    """What sessions ask of the store, as a redis-server of its own saw it.
+    """The work that sessions give Redis, measured at a redis-server that serves nobody else.
 
     A turn asks for `turn_commands`, those within scripts counted, and for `turn_cpu_ms` of the one
     thread that runs them; it adds `turn_kb` to the `session_kb` that a session has once it has
@@ -60,8 +60,8 @@ class RedisFigures:
 
 @dataclass(frozen=True, slots=True)
 class CapacityFigures:
-    """What was measured on one machine. None is what was not, and `doubts` say why, and what else
-    speaks against the figures.
+    """The figures of one machine. A figure that was not measured is None; `doubts` tell why, and
+    name the reasons not to trust the others.
 
     `sessions_by` is "search" where `sessions_per_core` held the service level and a twentieth more
     did not, and "cpu" where it was estimated from `session_cpu_ms`, the CPU of a session-second.

@@ -109,7 +109,7 @@ def _unset() -> dict[str, str]:
 
 
 def redis_figures(run: Run, seen: Sequence[RedisUse]) -> RedisFigures | None:
-    """What a turn and a session asked of Redis; None where that was not seen.
+    """The work that a turn and a session gave Redis; None where it was not measured.
 
     `seen` is its use before the gateway started and after that, and at the beginning and the end of
     the measured stretch. What it does while nobody talks is left out.

@@ -31,8 +31,8 @@ def missing() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RedisUse:
-    """What it has done since it began, at a time of the monotonic clock. `cpu_s` is of the thread
-    that runs commands."""
+    """The work of a redis-server since its start, at a time of the monotonic clock. `cpu_s` is the
+    CPU time of the thread that runs commands."""
 
     at_s: float
     commands: int

@@ -40,7 +40,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What nobody can measure beforehand. `machine_cores` are those of each machine to come."""
+    """Figures that nobody can measure. Each planned machine has `machine_cores` cores."""
 
     machine_cores: int
     speaking_percent: int = SPEAKING_PERCENT
@@ -88,8 +88,11 @@ class RedisNeed:
 
 @dataclass(frozen=True, slots=True)
 class CallsPlan:
-    """What so many calls at the same time need. None is what could not be planned, or, with a
-    recogniser at a server, need not. Each of the `gaps` says why, or what is too much for one."""
+    """The machines and the Redis for so many calls at the same time.
+
+    A part is None where it could not be planned; `recognition` also where a server recognises. Each
+    of the `gaps` tells why a part is missing, or which part is too much for one Redis.
+    """
 
     calls: int
     speaking: int
@@ -113,7 +116,7 @@ class _Gap(Exception):
 
 
 def plan(figures: CapacityFigures, calls: int, assumed: Assumptions) -> CallsPlan:
-    """What `calls` calls at the same time need. Raises `ValueError` for less than one."""
+    """Plan for `calls` calls at the same time. Raises `ValueError` for less than one."""
     if calls < 1:
         raise ValueError(f"{calls} calls need nothing: plan for one or more")
     speaking = _whole(calls * assumed.speaking_percent, 100)

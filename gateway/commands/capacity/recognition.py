@@ -30,7 +30,7 @@ ANSWER = ("answer.flac", "last.flac")
 
 ROUNDS, QUICK_ROUNDS = 5, 3
 ROUND_S = 60.0
-"""What takes longer for ten seconds of speech is of no use."""
+"""A recogniser that takes longer for ten seconds of speech is of no use."""
 
 LEAST = 0.0001
 """The smallest real-time factor that is told apart from none."""
