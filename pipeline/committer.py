@@ -24,6 +24,7 @@ class TurnCommitter:
         self._host = host
         self._last: asyncio.Task[None] | None = None
         self._corrections: dict[int, str] = {}  # by turn, not handed over yet
+        self._uncommitted: set[int] = set()  # turns that the host failed to store
 
     def may_begin(self, turn: int) -> bool:
         """Whether another turn may begin after this one. Sends the client a `Fault` if not."""
@@ -48,7 +49,8 @@ class TurnCommitter:
     def correct(self, tasks: asyncio.TaskGroup, turn: int, heard: str) -> None:
         """Remember `heard` of the reply of a turn that was settled before. A plain call.
 
-        At most one correction of a turn waits: a later one replaces it.
+        At most one correction of a turn waits: a later one replaces it. None reaches the host for
+        a turn that it failed to store, which the client knows already.
         """
         assert self._last is not None
         waits = turn in self._corrections
@@ -75,13 +77,17 @@ class TurnCommitter:
             await self._host.commit(answer.turn, answer.text, heard, calls)
         except Exception:  # the host's storage; the conversation goes on
             logger.exception("turn %d could not be committed", answer.turn)
+            self._uncommitted.add(answer.turn)
             self.emit(Fault(answer.turn, "not_stored", "the turn was not stored"))
         self.waiting -= 1
 
     async def _correct(self, before: asyncio.Task[None], turn: int) -> None:
         await before
+        heard = self._corrections.pop(turn)
+        if turn in self._uncommitted:
+            return
         try:
-            await self._host.correct(turn, self._corrections.pop(turn))
+            await self._host.correct(turn, heard)
         except Exception:  # the host's storage; the conversation goes on
             logger.exception("turn %d could not be corrected", turn)
             self.emit(Fault(turn, "heard_not_stored", "how much was heard is not in the record"))

@@ -197,6 +197,26 @@ def test_a_correction_that_cannot_be_stored_is_reported_and_ends_nothing(convers
     assert conversation.host.log[-1] == ("commit", 1, "an answer", LINE)
 
 
+def test_a_turn_that_was_not_stored_is_not_corrected(conversation: Any) -> None:
+    conversation.host.error = OSError("disk full")
+
+    async def story() -> None:
+        await conversation.until(ReplyDone, 0)
+        await conversation.until(Fault, 0)
+        conversation.host.error = None
+        conversation.session.truncate(0, 100)
+        conversation.session.typed("an answer")
+        await conversation.until(ReplyDone, 1)
+
+    conversation.run(story)
+    (fault,) = conversation.all(Fault)
+    assert (fault.turn, fault.code) == (0, "not_stored")
+    assert conversation.host.log == [
+        ("accept", 1, "an answer"),
+        ("commit", 1, "an answer", LINE),
+    ]
+
+
 def test_a_turn_without_reply_leaves_the_reply_before_it_correctable(conversation: Any) -> None:
     async def story() -> None:
         await conversation.until(ReplyDone, 0)
