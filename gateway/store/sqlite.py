@@ -66,6 +66,9 @@ T = TypeVar("T")
 MAX_PENDING = 512
 """Operations that may wait for the thread. At 0.2 ms each that is a tenth of a second."""
 
+SWEEP_PAUSE_S = 1.0
+"""After a write that found nothing expired, writes look for it no more for so long."""
+
 BUSY_TIMEOUT_S = 2.0
 """How long an operation waits for another process's write before it gives up."""
 
@@ -96,6 +99,7 @@ class SqliteStore:
         self._closed = False
         # Used only in the thread.
         self._database: sqlite3.Connection | None = None
+        self._swept_at = -SWEEP_PAUSE_S  # when nothing was found expired
 
     @classmethod
     async def open(cls, path: Path, *, clock: Callable[[], float] = time.time) -> Self:
@@ -267,10 +271,12 @@ class SqliteStore:
             database = self._connected()
             now = self._clock()
             with _transaction(database):
-                for commit in commits:
-                    commit.write(database, now)
-                for statement in SWEEP:
-                    database.execute(statement, {"now": now})
+                if len(commits) == 1:
+                    commits[0].write(database, now)
+                else:
+                    for commit in commits:
+                        commit.write_beside_others(database, now)
+                self._sweep(database, now)
         except BaseException as error:
             if len(commits) == 1 or _is_busy(error):
                 for commit in commits:
@@ -278,6 +284,13 @@ class SqliteStore:
             else:
                 for commit in commits:
                     self._commit([commit])
+
+    def _sweep(self, database: sqlite3.Connection, now: float) -> None:
+        # A clock that was set back counts as a pause that is over.
+        if 0 <= now - self._swept_at < SWEEP_PAUSE_S:
+            return
+        if not sum(database.execute(statement, {"now": now}).rowcount for statement in SWEEP):
+            self._swept_at = now
 
     def _page(self, kind: str, limit: int, before: int | None) -> Page:
         values = {
@@ -335,11 +348,15 @@ class _Commit(StoreOperation):
         self._writes = writes
 
     def write(self, database: sqlite3.Connection, now: float) -> None:
-        """Make the writes within a transaction: all of them, or none where one conflicts."""
+        """Make the writes within a transaction of their own. Raises `Conflict`."""
         self.error = None
+        self.result = tuple(_write(database, write, now) for write in self._writes)
+
+    def write_beside_others(self, database: sqlite3.Connection, now: float) -> None:
+        """Make the writes within a shared transaction: all of them, or none where one conflicts."""
         database.execute("SAVEPOINT one")
         try:
-            self.result = tuple(_write(database, write, now) for write in self._writes)
+            self.write(database, now)
         except Conflict as conflict:
             self.error = conflict
             database.execute("ROLLBACK TO one")

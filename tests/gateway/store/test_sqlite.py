@@ -86,6 +86,30 @@ def test_writes_clear_away_what_has_expired_without_ever_being_asked(path: Path)
     assert counted == [5, 0, 0]
 
 
+def test_writes_that_find_nothing_expired_look_again_after_a_second(path: Path) -> None:
+    def stored() -> list[str]:
+        with sqlite3.connect(path) as database:
+            rows = database.execute("SELECT key FROM entries ORDER BY made").fetchall()
+        database.close()
+        return [key for (key,) in rows]
+
+    async def scenario(store: SqliteStore, clock: Clock) -> None:
+        await store.put("a", b"finds nothing", expect=None, ttl_s=0.3)
+        clock.now += 0.5
+        await store.put("b", b"does not look", expect=None, ttl_s=0.4)
+        assert stored() == ["a", "b"]
+        clock.now += 0.5
+        await store.put("c", b"finds both", expect=None)
+        assert stored() == ["c"]
+        clock.now -= 3600
+        await store.put("d", b"finds nothing", expect=None, ttl_s=1)
+        clock.now += 1
+        await store.put("e", b"finds one, though the clock was set back", expect=None)
+        assert stored() == ["c", "e"]
+
+    with_store(path, scenario)
+
+
 # --- several processes -----------------------------------------------------------------------
 
 
