@@ -5,11 +5,11 @@ are shared, and so is whatever the store can do once for several operations, suc
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeAlias
 
 MOST_TOGETHER = 64
 """Operations that are taken together: their answers wait for the last of them."""
@@ -39,6 +39,9 @@ class StoreOperation:
             self._future.set_exception(self.error)
 
 
+_Batch: TypeAlias = tuple[list[StoreOperation], asyncio.AbstractEventLoop]
+
+
 class StoreThread:
     """Hands operations to `perform`, in their order, as many as wait. Belongs to one event loop.
 
@@ -47,8 +50,10 @@ class StoreThread:
     """
 
     def __init__(self, name: str, perform: Callable[[Sequence[Any]], None]) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._perform = perform
+        self._handed: SimpleQueue[_Batch | None] = SimpleQueue()  # one batch at most, or the end
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
         self._waiting: deque[StoreOperation] = deque()  # bounded by its owner
         self._busy = False
         self._ending = False
@@ -68,24 +73,29 @@ class StoreThread:
         """No further operation is taken: let the thread end when it has done the last one."""
         self._ending = True
         if not self._busy:
-            self._thread.shutdown(wait=False)
+            self._handed.put(None)
 
     def _begin(self) -> None:
         count = min(len(self._waiting), MOST_TOGETHER)
         together = [self._waiting.popleft() for _ in range(count)]
         self._busy = True
-        self._thread.submit(self._work, together, asyncio.get_running_loop())
+        self._handed.put((together, asyncio.get_running_loop()))
 
-    def _work(self, together: list[StoreOperation], loop: asyncio.AbstractEventLoop) -> None:
-        self._perform([operation for operation in together if not operation.cancelled])
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(self._deliver, together)
+    def _run(self) -> None:
+        while (batch := self._handed.get()) is not None:
+            together, loop = batch
+            self._perform([operation for operation in together if not operation.cancelled])
+            try:
+                loop.call_soon_threadsafe(self._deliver, together)
+            except RuntimeError:  # the loop is closed: nobody waits, and nothing more comes
+                return
+            del batch, together  # nothing of a batch is held while the next one is waited for
 
     def _deliver(self, together: list[StoreOperation]) -> None:
         self._busy = False
         if self._waiting:
             self._begin()
         elif self._ending:
-            self._thread.shutdown(wait=False)
+            self._handed.put(None)
         for operation in together:
             operation.deliver()
