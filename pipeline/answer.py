@@ -23,6 +23,10 @@ where that is longer. Three limits are what a machine takes that is three times 
 fourth is kept for another recogniser. One that keeps up with speech, though it heard nothing while
 the person spoke, is never cut off."""
 
+FREED_AFTER_S = 0.1
+"""A recording is freed so long after its answer was shown: that takes 40 µs, and what is left to do
+until the first sound of the reply takes less than ten times that."""
+
 
 class Answer:
     """The person's words in one turn, spoken, typed or both; empty in the opening turn.
@@ -200,8 +204,12 @@ class Answer:
             self._shown = True
             self._emit(transcript)
             if self._speech is not None:
-                speech, self._speech = self._speech, None  # its audio is not kept with the turn
-                self._heard(speech.transcript)
+                self._heard(self._speech.transcript)
+                asyncio.get_running_loop().call_later(FREED_AFTER_S, self._free)
+
+    def _free(self) -> None:
+        """Keep the recording no longer with the turn."""
+        self._speech = None
 
     def fail(self) -> None:
         """The host could not store the answer: the turn goes on without it."""
