@@ -31,6 +31,8 @@ from gateway.commands.bench.server import (
 )
 from gateway.commands.call.demo import CLIPS
 from gateway.commands.terminal import DONE, FAILED, UNUSABLE, CommandFailed, output
+from gateway.settings import Settings
+from gateway.variables import variables
 from stages.vad.silero import check
 
 QUICK_SESSIONS, QUICK_SECONDS = 50, 10.0
@@ -53,13 +55,19 @@ def places(sessions: int) -> dict[str, str]:
 
 def program(sessions: int) -> Program:
     """The gateway with scripted stages, with places for so many sessions. It is one process, and
-    its sessions are nowhere but in its own folder, whatever the settings say."""
-    own = {"PARLEY_SILENCE_PROMPT_S": "0", "PARLEY_WORKERS": "1", "REDIS_URL": ""}
+    its sessions are nowhere but in its own folder: no setting of this machine gets to it."""
     return Program(
         (sys.executable, "-m", "gateway.commands.bench.scripted"),
-        {**places(sessions), **own},
+        {**_unset(), **places(sessions), "PARLEY_SILENCE_PROMPT_S": "0"},
         "/health/ready",
     )
+
+
+def _unset() -> dict[str, str]:
+    """All settings as if they were not set here: keys would keep the load generator out. The folder
+    for data is the tested server's own."""
+    names = (name for field in Settings.model_fields.values() for name in variables(field))
+    return {name: "" for name in names if name != "PARLEY_DATA_DIR"}
 
 
 def bench(arguments: argparse.Namespace) -> int:

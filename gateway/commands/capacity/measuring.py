@@ -23,7 +23,6 @@ from gateway.commands.capacity.figures import (
 from gateway.commands.capacity.own_redis import OwnRedis, RedisUse, missing
 from gateway.commands.capacity.recognition import NotMeasured, recognition
 from gateway.settings import Settings
-from gateway.variables import variables
 from stages.stt import whisper_speeds
 
 QUICK_SESSIONS, QUICK_S = 50, 20.0
@@ -76,7 +75,7 @@ def trial(sessions: int, seconds: float, on_progress: OnProgress, *, with_redis:
     """One load run against a gateway of its own; `with_redis` its sessions are in a Redis of its
     own, too, otherwise in SQLite."""
     made = program(sessions)
-    environment = {**_unset(), **made.environment}
+    environment = dict(made.environment)
     server_core, core = cores()
     with ExitStack() as stack:
         redis = stack.enter_context(OwnRedis()) if with_redis else None
@@ -99,13 +98,6 @@ def trial(sessions: int, seconds: float, on_progress: OnProgress, *, with_redis:
         job = Job("parley", "conversation", sessions, seconds)
         run = measure(server, job, LoadProcess(core, CLIPS), on_progress=progress)
     return LoadTrial(run, redis_figures(run, seen))
-
-
-def _unset() -> dict[str, str]:
-    """All settings as if they were not set here: keys would keep the load generator out. The folder
-    for data is the tested server's own."""
-    names = (name for field in Settings.model_fields.values() for name in variables(field))
-    return {name: "" for name in names if name != "PARLEY_DATA_DIR"}
 
 
 def redis_figures(run: Run, seen: Sequence[RedisUse]) -> RedisFigures | None:

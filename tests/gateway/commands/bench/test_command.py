@@ -106,6 +106,16 @@ def test_a_load_run_leaves_the_operators_redis_alone(monkeypatch: pytest.MonkeyP
     assert (settings.redis_url, settings.workers) == (None, 1)
 
 
+def test_nothing_that_is_set_here_gets_to_the_server_nor_its_sessions_into_the_usual_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PARLEY_API_KEYS", "a-key-of-16-letters")
+    monkeypatch.setenv("PARLEY_DATA_DIR", "/var/lib/parley")
+    given = command.program(2).environment
+    assert (given["PARLEY_API_KEYS"], given["PARLEY_WEBHOOKS"]) == ("", "")
+    assert "PARLEY_DATA_DIR" not in given  # or it would be that of the command, not the server's
+
+
 @pytest.mark.slow
 def test_the_generator_holds_conversations_with_the_gateway() -> None:
     """One real run, of which no time is judged."""

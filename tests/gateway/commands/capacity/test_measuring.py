@@ -33,16 +33,6 @@ def test_an_estimate_fills_four_fifths_of_a_core() -> None:
     assert (figures.redis, figures.doubts) == (REDIS, ())
 
 
-def test_nothing_that_is_set_here_gets_to_the_server_nor_its_sessions_into_the_usual_folder(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PARLEY_API_KEYS", "a-key-of-16-letters")
-    monkeypatch.setenv("PARLEY_DATA_DIR", "/var/lib/parley")
-    given = measuring._unset()
-    assert (given["PARLEY_API_KEYS"], given["PARLEY_WEBHOOKS"]) == ("", "")
-    assert "PARLEY_DATA_DIR" not in given  # or it would be that of the command, not the server's
-
-
 def test_what_held_is_more_than_an_estimate() -> None:
     assert estimated(tried(made("parley", "conversation", 50, cpu_ms=20.0))).sessions_per_core == 50
 
