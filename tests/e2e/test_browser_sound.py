@@ -99,6 +99,38 @@ def test_the_cursor_is_where_the_sound_is(
     assert abs(statistics.median(off)) < 40, off
 
 
+LEAVE = """(async () => {
+  const { speaker } = parley;
+  const other = speaker.spare?.context;
+  await speaker.listen(null);
+  return [speaker.remote, speaker.spare, other?.state ?? "none"];
+})()"""
+HANG = """(async () => {
+  const { Speaker } = await import("/static/client/speaker.js");
+  const { addModule } = AudioWorklet.prototype;
+  const later = setTimeout;
+  AudioWorklet.prototype.addModule = () => new Promise(() => {});
+  globalThis.setTimeout = (call, ms, ...given) => later(call, ms / 100, ...given);
+  try {
+    return await Speaker.open(() => {}).then(() => "open", ({ message }) => message);
+  } finally {
+    globalThis.setTimeout = later;
+    AudioWorklet.prototype.addModule = addModule;
+  }
+})()"""
+
+
+@pytest.mark.firefox
+def test_what_plays_a_voice_ends_with_it_and_says_where_it_cannot_begin(
+    port: int, deaf: Browser
+) -> None:
+    with deaf.page() as page:
+        start(page, f"http://127.0.0.1:{port}/", way="webrtc")
+        page.until("parley.speaker.remote !== null")
+        assert page.look(LEAVE) == [None, None, "closed" if FIREFOX else "none"]
+        assert page.look(HANG) == "the browser's audio did not start within 10 s"
+
+
 ENERGY = """parley.call.transport.pc.getStats().then((reports) =>
   [...reports.values()].find((r) => r.type === "media-source" && r.kind === "audio")
     .totalAudioEnergy)"""

@@ -6,6 +6,7 @@ export const RATE_HZ = 24000;
 
 const DRAIN_MS = 1000;
 const MOST_EARLY = 16;
+const WORKLET_MS = 10_000; // a browser whose sound takes longer to start will not have any
 
 // Firefox hands a remote track to a context of another rate some 70 ms late, which nothing tells.
 const otherRates = () => !navigator.userAgent.includes("Firefox/");
@@ -67,7 +68,7 @@ export class Speaker {
     this.remote = null;
     this.early = [];
     this.track = track;
-    if (track === null) return;
+    if (track === null) return this.#leave();
     const { RemoteVoice } = await import("./remote.js"); // what a WebSocket never needs
     if (this.track !== track) return; // it is over
     const heard = (otherRates() ? null : await this.#other()) ?? this;
@@ -99,6 +100,13 @@ export class Speaker {
       this.sounded(data, context);
     };
     return this.spare;
+  }
+
+  /** No remote voice is left to hear in the other context. */
+  async #leave() {
+    const { spare } = this;
+    this.spare = null;
+    await spare?.context.close();
   }
 
   /** `reply.audio`: where in the remote voice a stretch of a reply begins. */
@@ -219,8 +227,14 @@ export function latency(context) {
 
 async function output(context) {
   context.resume().catch(() => {}); // without a click it may wait for one
-  await context.audioWorklet.addModule(new URL("playback-worklet.js", import.meta.url));
+  const loaded = context.audioWorklet.addModule(new URL("playback-worklet.js", import.meta.url));
+  await Promise.race([loaded, tooLate()]);
   const node = new AudioWorkletNode(context, "playback", { outputChannelCount: [1] });
   node.connect(context.destination);
   return node;
+}
+
+function tooLate() {
+  const late = new Error(`the browser's audio did not start within ${WORKLET_MS / 1000} s`);
+  return new Promise((_, reject) => setTimeout(reject, WORKLET_MS, late));
 }
