@@ -23,29 +23,13 @@ from websockets.http11 import Request, Response
 
 from gateway.security.access import own_beginnings
 from gateway.services.services_file import parse_services
-from tests.support.paths import DOCS, ROOT
+from tests.support.figures import check_query, listed
+from tests.support.paths import ROOT
 from tests.support.served import free_port
 
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus/alerts.yml"
 DASHBOARD = DEPLOY / "grafana/dashboards/parley.json"
-OPERATION = (DOCS / "operations.md").read_text(encoding="utf-8")
-
-PROCESS = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
-
-
-def section(title: str) -> str:
-    return OPERATION.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
-
-
-def listed(title: str) -> list[str]:
-    return re.findall(r"^\| `(\w+)`", section(title), re.MULTILINE)
-
-
-def labels() -> dict[str, set[str]]:
-    """The labels of each metric, by the table that a test compares with `/metrics`."""
-    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", section("Metrics"), re.MULTILINE)
-    return {name: set(re.findall(r"`(\w+)`", cell)) for name, cell in rows}
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -67,17 +51,7 @@ QUERIES = [
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_query_asks_for_figures_and_labels_that_there_are(query: str) -> None:
-    known = labels()
-    for name, selected in re.findall(r"\b((?:parley|process)_\w+)(?:\{([^}]*)\})?", query):
-        metric = re.sub(r"_(bucket|sum|count)$", "", name)
-        assert metric in known.keys() | PROCESS
-        asked = set(re.findall(r"(\w+)\s*[=!]~?", selected)) - {"instance", "job"}
-        assert asked <= known.get(metric, set())
-        if name.endswith("_bucket"):
-            assert "histogram_quantile" in query
-    for grouped in re.findall(r"\bby \(([^)]*)\)", query):
-        by = {label.strip() for label in grouped.split(",")} - {"le", "instance"}
-        assert any(by <= given for given in known.values())
+    check_query(query)
 
 
 def test_every_figure_is_on_the_dashboard() -> None:

@@ -1,0 +1,157 @@
+{{/* The beginning of every object's name. */}}
+{{- define "parley.name" -}}
+{{- default .Release.Name .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* By what Services and policies know pods: a dict of root and component. */}}
+{{- define "parley.selector" -}}
+app.kubernetes.io/name: parley
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "parley.labels" -}}
+{{ include "parley.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end -}}
+
+{{- define "parley.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+
+{{- define "parley.secret" -}}
+{{ .Values.secrets.existingSecret | default (include "parley.name" .) }}
+{{- end -}}
+
+{{/* The port of a stage's worker. */}}
+{{- define "parley.workerPort" -}}
+{{ eq . "stt" | ternary 8100 8101 }}
+{{- end -}}
+
+{{/* One variable from the Secret: a dict of root, name and optional. */}}
+{{- define "parley.fromSecret" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "parley.secret" .root }}
+      key: {{ .name }}
+      {{- if .optional }}
+      optional: true
+      {{- end }}
+{{- end -}}
+
+{{/* Variables that are given as text, in their order. */}}
+{{- define "parley.plainEnv" -}}
+{{- range $name, $value := . }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* What all of Parley's pods have in common: a dict of root, component and values. */}}
+{{- define "parley.podSpec" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "parley.selector" . | nindent 8 }}
+volumes:
+  - name: data
+    emptyDir: {}
+  - name: tmp
+    emptyDir: {}
+  {{- with .values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* What all of Parley's containers have in common: a dict of root and values. */}}
+{{- define "parley.container" -}}
+image: {{ include "parley.image" .root | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+resources: {{- toYaml .values.resources | nindent 2 }}
+volumeMounts:
+  - name: data
+    mountPath: /var/lib/parley
+  - name: tmp
+    mountPath: /tmp
+  {{- with .values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* The names that the Secret must have, as JSON. */}}
+{{- define "parley.needed" -}}
+{{- $needed := list "PARLEY_API_KEYS" -}}
+{{- if or .Values.workers.stt.enabled .Values.workers.tts.enabled -}}
+{{- $needed = append $needed "PARLEY_WORKER_KEY" -}}
+{{- end -}}
+{{- $needed = append $needed (.Values.redis.enabled | ternary "REDIS_PASSWORD" "REDIS_URL") -}}
+{{- if .Values.serviceMonitor.enabled -}}
+{{- $needed = append $needed "PARLEY_ADMIN_KEY" -}}
+{{- end -}}
+{{- concat $needed .Values.gateway.secretEnv | toJson -}}
+{{- end -}}
+
+{{/* Refuses values that would give pods which do not start, or which anybody may use. */}}
+{{- define "parley.check" -}}
+{{- $given := .Values.secrets.values -}}
+{{- $needed := include "parley.needed" . | fromJsonArray -}}
+{{- if and .Values.secrets.existingSecret $given -}}
+{{- fail "secrets: give existingSecret or values, not both" -}}
+{{- end -}}
+{{- if not .Values.secrets.existingSecret -}}
+{{- range $needed -}}
+{{- if not (get $given .) -}}
+{{- fail (printf "secrets: give values.%s, or name an existingSecret that has %s" . (join ", " $needed)) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (get $given "PARLEY_API_KEYS" | trim) "auto" -}}
+{{- fail "secrets.values.PARLEY_API_KEYS: with auto each gateway would have a key of its own" -}}
+{{- end -}}
+{{- if and .Values.redis.enabled (not (regexMatch "^[A-Za-z0-9_-]{16,}$" (get $given "REDIS_PASSWORD"))) -}}
+{{- fail "secrets.values.REDIS_PASSWORD must be 16 letters and digits or more: it is part of a URL" -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.ingress.enabled -}}
+{{- if not .Values.ingress.host -}}
+{{- fail "ingress.host is missing" -}}
+{{- end -}}
+{{- if not (get .Values.gateway.env "PARLEY_PROXIES") -}}
+{{- fail "gateway.env.PARLEY_PROXIES is missing: the network from which the ingress controller comes, which alone may say who a client is" -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (not .Values.serviceMonitor.enabled) -}}
+{{- fail "autoscaling needs serviceMonitor.enabled: it asks for figures by the labels that come with it" -}}
+{{- end -}}
+{{- end -}}
