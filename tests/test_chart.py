@@ -479,6 +479,7 @@ def test_containers_may_do_no_more_than_they_need(words: tuple[str, ...]) -> Non
     for _, pod in pods(rendered(*words)):
         spec, only = pod["spec"], container(pod)
         assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False  # they would set PARLEY_PORT
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert only["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -523,6 +524,67 @@ def test_pods_are_scaled_by_figures_that_there_are() -> None:
             assert f'namespace="{NAMESPACE}",service="parley-gateway"' in query
             check_query(query, targets)
             assert float(trigger["metadata"]["threshold"]) > 0
+
+
+SERIES = {
+    'parley_sessions{%s,instance="a",transport="websocket"}': "30x20",
+    'parley_sessions{%s,instance="a",transport="webrtc"}': "5x20",
+    'parley_sessions{%s,instance="b",transport="websocket"}': "40x20",
+    'parley_sessions{namespace="others",service="parley-gateway",instance="c"}': "99x20",
+    'parley_pressure{%s,instance="a",measure="busy"}': "0.5x20",
+    'parley_pressure{%s,instance="a",measure="loop_lag"}': "0.75x20",
+    'parley_pressure{%s,instance="a",measure="memory"}': "0.99x20",
+    'parley_pressure{%s,instance="b",measure="busy"}': "0.25x20",
+    'parley_queue_wait_seconds_bucket{%s,queue="recognition",le="1.0"}': "0x20",
+    'parley_queue_wait_seconds_bucket{%s,queue="recognition",le="2.5"}': "0+20x20",
+    'parley_queue_wait_seconds_bucket{%s,queue="recognition",le="+Inf"}': "0+20x20",
+    'parley_queue_wait_seconds_bucket{%s,queue="synthesis",le="1.0"}': "0x20",
+    'parley_queue_wait_seconds_bucket{%s,queue="synthesis",le="+Inf"}': "0x20",
+}
+"""Two gateways of ours and one of somebody else's; nobody has been spoken to."""
+
+FIGURES = {
+    ("gateway", "sessions"): 75,
+    ("gateway", "load"): 1.0,
+    ("stt", "sessions"): 75,
+    ("stt", "wait"): 2.425,
+    ("tts", "sessions"): 75,
+    ("tts", "wait"): 0,
+}
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None and not IN_CI, reason="promtool comes with Prometheus"
+)
+def test_the_figures_are_those_of_all_gateways_and_never_no_number(tmp_path: Path) -> None:
+    scaled = [one["spec"] for one in rendered(*CASES["prod"]) if one["kind"] == "ScaledObject"]
+    queries = {
+        (spec["scaleTargetRef"]["name"].removeprefix("parley-"), trigger["name"]): trigger[
+            "metadata"
+        ]["query"]
+        for spec in scaled
+        for trigger in spec["triggers"]
+    }
+    assert queries.keys() == FIGURES.keys()
+    target = f'namespace="{NAMESPACE}",service="parley-gateway"'
+    series = [
+        {"series": name.replace("%s", target), "values": values} for name, values in SERIES.items()
+    ]
+    asked = [
+        {"expr": query, "eval_time": "5m", "exp_samples": [{"labels": "{}", "value": figure}]}
+        for query, figure in zip(queries.values(), FIGURES.values(), strict=True)
+    ]
+    test = {"interval": "15s", "input_series": series, "promql_expr_test": asked}
+    rules = tmp_path / "test.yml"
+    rules.write_text(yaml.safe_dump({"tests": [test]}), encoding="utf-8")
+    done = subprocess.run(
+        ["promtool", "test", "rules", rules],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- the chart's own Redis -----------------------------------------------------------------------

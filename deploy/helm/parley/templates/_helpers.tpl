@@ -53,6 +53,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* What all of Parley's pods have in common: a dict of root, component and values. */}}
 {{- define "parley.podSpec" -}}
 automountServiceAccountToken: false
+# Or a Service called "parley" would set PARLEY_PORT.
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
