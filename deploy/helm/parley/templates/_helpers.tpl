@@ -124,6 +124,11 @@ volumeMounts:
 {{- concat $needed .Values.gateway.secretEnv | toJson -}}
 {{- end -}}
 
+{{/* The secrets without which a gateway starts as well, as JSON. */}}
+{{- define "parley.optional" -}}
+{{- list "OTEL_EXPORTER_OTLP_HEADERS" "PARLEY_ADMIN_KEY" "PARLEY_AVATAR_KEY" "PARLEY_ICE_SERVERS" "PARLEY_JWT_SECRET" "PARLEY_LLM_KEY" "PARLEY_MODEL_KEYS" "PARLEY_STT_KEY" "PARLEY_TTS_KEY" "PARLEY_TWILIO_TOKEN" "PARLEY_WEBRTC_TOKEN" | toJson -}}
+{{- end -}}
+
 {{/* Refuses values that would give pods which do not start, or which anybody may use. */}}
 {{- define "parley.check" -}}
 {{- $given := .Values.secrets.values -}}
@@ -137,11 +142,22 @@ volumeMounts:
 {{- fail (printf "secrets: give values.%s, or name an existingSecret that has %s" . (join ", " $needed)) -}}
 {{- end -}}
 {{- end -}}
+{{- $used := concat $needed (include "parley.optional" . | fromJsonArray) -}}
+{{- range $name, $value := $given -}}
+{{- if not (has $name $used) -}}
+{{- fail (printf "secrets.values.%s: no pod asks for it; a setting has to be in gateway.secretEnv as well" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if eq (get $given "PARLEY_API_KEYS" | trim) "auto" -}}
 {{- fail "secrets.values.PARLEY_API_KEYS: with auto each gateway would have a key of its own" -}}
 {{- end -}}
 {{- if and .Values.redis.enabled (not (regexMatch "^[A-Za-z0-9_-]{16,}$" (get $given "REDIS_PASSWORD"))) -}}
 {{- fail "secrets.values.REDIS_PASSWORD must be 16 letters and digits or more: it is part of a URL" -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.gateway.secretEnv -}}
+{{- if hasKey $.Values.gateway.env . -}}
+{{- fail (printf "gateway.secretEnv: %s is in gateway.env as well" .) -}}
 {{- end -}}
 {{- end -}}
 {{- if .Values.ingress.enabled -}}
