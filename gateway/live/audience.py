@@ -14,7 +14,7 @@ listen by a player of its own, is none of them."""
 
 
 Voices = Literal["interviewer", "both"]
-"""What somebody hears who listens."""
+"""The voices that a listener hears."""
 
 
 class AudienceFull(Exception):
@@ -41,10 +41,10 @@ class Mixed(Protocol):
         """An output of the session."""
 
     def hear(self, pcm: Samples) -> None:
-        """What the person said, at 16 kHz, as the session gets it."""
+        """Take the person's audio, at 16 kHz, as the session gets it."""
 
     def over(self) -> None:
-        """It has raised: nothing more comes."""
+        """It has raised an exception: nothing more comes."""
 
 
 class Audience:
@@ -52,7 +52,7 @@ class Audience:
 
     `rate_hz` is that of its reply audio, and `face` the one that its client asked for. A listener
     that raises is sent away, so that it costs the session nothing more. The person of the session
-    has a place of its own among them. What the person says comes to `hear`.
+    has a place of its own among them. `hear` takes the person's audio.
     """
 
     def __init__(self, rate_hz: int, face: str | None = None) -> None:
@@ -97,7 +97,7 @@ class Audience:
             self._person = None
 
     def hear(self, pcm: Samples) -> None:
-        """What the person said. The hot path: no task, no queue."""
+        """Take the person's audio. Called for every piece of audio: no task, no queue."""
         if self.mixed is None or not self._listeners:
             return
         try:

@@ -8,9 +8,9 @@ from gateway.protocols.dialect import Command, Reconfigure
 
 
 class AudioReaders(Generic[P]):
-    """One client's readers, in the order of the commands that change its format.
+    """The readers of one client's audio, in the order of the commands that change its format.
 
-    At most one for each command that waits, which the ingress pacer bounds.
+    There is at most one for each waiting command; the ingress pacer bounds how many wait.
     """
 
     def __init__(self, reader: AudioReader[P]) -> None:
@@ -19,10 +19,10 @@ class AudioReaders(Generic[P]):
         self._waiting: deque[tuple[Reconfigure, AudioReader[P]]] = deque()
 
     def follow(self, command: Reconfigure, reader: AudioReader[P]) -> None:
-        """What comes behind the command is for `reader`; what waits is still decoded as it came."""
+        """Audio that comes after the command is for `reader`; `reach` puts it to use."""
         self._waiting.append((command, reader))
 
     def reach(self, command: Command) -> None:
-        """All audio before a command was fed: it holds from here on."""
+        """All audio before a command was fed: from here on its reader decodes."""
         if self._waiting and self._waiting[0][0] is command:
             self.current = self._waiting.popleft()[1]

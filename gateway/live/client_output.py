@@ -40,13 +40,13 @@ class ClientOutput:
         """Carries what is sent from here on."""
         self.log = log
         self.ready: SessionReady | None = None
-        """What it was told last about its session."""
+        """The latest `SessionReady` that was sent to the client; None before the first."""
         self._dialect = dialect
         self.runs_tools = dialect.runs_tools
         self._loop = asyncio.get_running_loop()
         self.rate = ReplyRate(rate_hz)
         self.observed: ObservedSession | None = None
-        """What the operator sees of the session, once it stands."""
+        """The session as the operator sees it; None until the session is opened."""
         self._sentence_ms: int | None = None  # where the last sentence begins in its reply
 
     def use(self, transport: Transport[Any], rate_hz: int) -> None:

@@ -1,6 +1,6 @@
-"""What the other processes of one gateway have to know of this one's live sessions, and tell it.
+"""`Elsewhere`: the other processes of one gateway, as the live sessions of this process see them.
 
-`gateway.workers` has the one that talks to them. A gateway of one process has `Alone`.
+The class in `gateway.workers` exchanges messages with them. A gateway of one process has `Alone`.
 """
 
 from typing import Any, Protocol
@@ -15,50 +15,50 @@ class Elsewhere(Protocol):
         ...
 
     def held(self, session_id: str) -> None:
-        """A connection of this process has the session."""
+        """Tell them that a connection of this process has the session."""
         ...
 
     def left(self, session_id: str) -> None:
-        """It has left the session."""
+        """Tell them that this connection has left the session."""
         ...
 
     def counted(self, where: str, change: int) -> None:
-        """So many connections more, or fewer, come from this network address."""
+        """Tell them the `change` in how many connections come from this network address."""
         ...
 
     def at(self, where: str) -> int:
-        """How many connections of the other processes come from this network address."""
+        """The number of connections of the other processes from this network address."""
         ...
 
     def happened(self, session_id: str, kind: str, data: dict[str, Any]) -> None:
-        """An event of a session, which people may watch in another process."""
+        """Tell them an event of a session, which people may watch in another process."""
         ...
 
     def deleted(self, session_id: str) -> None:
-        """A session was deleted: a connection of another process may have it."""
+        """Tell them that a session was deleted: a connection of theirs may have it."""
         ...
 
 
 class Alone:
-    """There are no other processes."""
+    """The `Elsewhere` of a gateway that has one process."""
 
     mark = ""
 
     def held(self, session_id: str) -> None:
-        """Nobody else wants to know."""
+        """Does nothing: there is no other process."""
 
     def left(self, session_id: str) -> None:
-        """Nobody else wants to know."""
+        """Does nothing: there is no other process."""
 
     def counted(self, where: str, change: int) -> None:
-        """Nobody else wants to know."""
+        """Does nothing: there is no other process."""
 
     def at(self, where: str) -> int:
-        """Nobody is elsewhere."""
+        """No connection: there is no other process."""
         return 0
 
     def happened(self, session_id: str, kind: str, data: dict[str, Any]) -> None:
-        """Nobody watches elsewhere."""
+        """Does nothing: there is no other process."""
 
     def deleted(self, session_id: str) -> None:
-        """Nobody else may have it."""
+        """Does nothing: there is no other process."""

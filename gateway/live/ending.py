@@ -9,15 +9,15 @@ from gateway.live.wind_down import WindDown
 from gateway.protocols.dialect import GoingAway, SessionExpires
 
 WARN_S = 30.0
-"""The client is told so long before its session's time is over: enough for a new credential."""
+"""Seconds from the warning to the end of a session's time: enough to get a new credential."""
 
 
 class Ending:
     """The end of one session. `quiet_at` says when an end cuts nothing off.
 
-    `restart` ends it for a process that is about to end, `expire` for its time. `tell` takes the
-    announcements for the client. `finish_by` is told until when (loop time) last words may be
-    recognised, also of a session that is ending by itself.
+    `restart` ends the session because the process is about to end, `expire` because its time is
+    over. `tell` takes the announcements for the client. `finish_by` takes the latest time (loop
+    time) for recognising last words, also those of a session that is ending by itself.
     """
 
     def __init__(

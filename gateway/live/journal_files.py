@@ -47,7 +47,7 @@ or the end."""
 
 
 class WaitingWrites:
-    """What waits for the thread, in order. The event loop puts, the thread takes."""
+    """The queue of entries for the thread. The event loop puts them, the thread takes them."""
 
     def __init__(self) -> None:
         self._entries: queue.Queue[Entry] = queue.Queue()
@@ -100,8 +100,8 @@ class KeptFile(ABC):
             logger.warning("%s ends early: the disk does not keep up", self.path)
 
     def close(self) -> None:
-        """No more will come. The thread is told also where the pieces were too many, or the file
-        would stay open: one entry for each file that has ended."""
+        """End the file: no piece follows. Its entry is put however much waits, since the thread
+        would leave the file open without it."""
         self._waiting.put((self, ""))
 
     @abstractmethod

@@ -18,10 +18,11 @@ MOST_REPLIES = 50
 """Frames of the interviewer's; playout is never more than ten ahead."""
 
 BEGINS_AT = 3 * FRAME
-"""The person's voice begins when so much of it waits, so that a late packet leaves no gap in it."""
+"""Samples of the person's voice that wait before it begins: a late packet then leaves no gap."""
 
 MOST_HEARD = 30 * FRAME
-"""So much of it may wait; ingress lets half a second through at once. The oldest is dropped."""
+"""The most samples of it that wait: ingress lets through half a second at once. The oldest are
+dropped."""
 
 QUIET = 300
 """The highest sample of audio that is left out where more waits than is needed: 40 dB below the
@@ -42,11 +43,11 @@ class VoiceMix:
         self._flows = False  # the person's voice is being taken
 
     def reply(self, frame: ReplyAudio) -> None:
-        """The interviewer's next frame."""
+        """Take the interviewer's next frame."""
         self._replies.append(frame)
 
     def hear(self, pcm: Samples) -> None:
-        """What the person says next."""
+        """Take the person's next audio."""
         if len(pcm):
             self._heard.append(pcm)
             self._waiting += len(pcm)

@@ -48,8 +48,8 @@ async def open_session(
 ) -> OpenedSession:
     """Open the session that a client requests; everything of it ends with `stack`.
 
-    The client is told that the session is ready. `progress`, `dismiss` and `lost` are the host's,
-    and what `Calls.host` raises is raised. May be cancelled.
+    `output` gets the `ready` for the client. `progress`, `dismiss` and `lost` are for the host.
+    Raises what `Calls.host` raises. May be cancelled.
     """
     rate_hz = media.reply_rate_hz
     output.rate = ReplyRate(rate_hz)

@@ -24,8 +24,8 @@ of processor time a second. Where most of its sessions are older than `WARM_S`, 
 with what it measures for them."""
 
 LEAST_COST = 0.003
-"""A session is reckoned with so much at least, however little those that are there take: they may
-all be silent."""
+"""The least share of a core that a session is reckoned with, however little the live sessions take:
+they may all be silent."""
 
 WARM_S = 8.0
 """A session's cost is measured as a rule after this: it has begun to speak, and is in a sample."""
@@ -39,7 +39,7 @@ STARTS = 0.25
 used of it is saved up, to a second's worth where nothing is busy: then 41 may begin at once."""
 
 AT_ONCE_S = 0.05
-"""And to so much where sessions take all that they may: frames are late by no more."""
+"""The saved time in seconds where sessions take all that they may: frames are late by no more."""
 
 FULL = 0.75
 """The share of a core that the sessions of an event loop may take. Beyond it, waiting times grow
@@ -53,10 +53,10 @@ help: models load, or another program has the processor. Of memory one session i
 without any, refusing would end never."""
 
 FAR_BEYOND = 4
-"""A value so many times its limit is no single slow moment: it counts at once."""
+"""A value this many times its limit is more than one slow moment: it counts at once."""
 
 CALM_S = 5.0
-"""Pressure is over when it has been low for so long."""
+"""Seconds of low pressure after which pressure is over."""
 
 TEXT_GIVES_WAY = 0.8
 """Interviews in writing are refused at this share of the limit for live ones."""
@@ -69,7 +69,7 @@ shortest wait: a single slow turn is no overload. Fewer turns say nothing."""
 
 @dataclass(frozen=True, slots=True)
 class LoadSample:
-    """What was measured in the last half second, each 0 where it is not known.
+    """The measurements of the last half second; each is 0 where it is not known.
 
     `loop_lag_s`: the latest timer of the event loop. `busy`: the share of its core that the
     loop's thread took. `uplink_s`: the shortest wait of input audio for voice detection.
@@ -168,11 +168,11 @@ class Pressure:
         }
 
     def strain(self) -> str | None:
-        """What the machine itself has too much of, in words, before sessions are refused for it;
-        None where it has not. What gives way then is what can be done without: pictures.
+        """The strain on the machine, in words, before sessions are refused for it; None where there
+        is none. Pictures give way then: a conversation can do without them.
 
-        Slow turns do not count, since they may be a server's. Neither does the number of sessions:
-        whoever loads the machine, fewer pictures help.
+        Slow turns do not count: a server may be slow. The number of sessions does not count either:
+        fewer pictures help whichever program loads the machine.
         """
         for measure in MEASURES:
             value: float = getattr(self.sample, measure.name)
@@ -187,7 +187,7 @@ class Pressure:
         self._saved = self._left_s(now) - START_S, now
 
     def refusal(self, kind: Kind, sessions: int, now: float) -> str | None:
-        """Why a session of this kind cannot begin beside so many live ones; None if it can."""
+        """Why a session of this kind cannot begin beside `sessions` live ones; None if it can."""
         for measure in MEASURES:
             pressed = self._pressed.get((measure.name, kind))
             if pressed is not None and sessions >= measure.fewest:
@@ -210,7 +210,8 @@ class Pressure:
         return self.sample.busy + (fresh + 1) * cost
 
     def _left_s(self, now: float) -> float:
-        """What sessions may take at once to begin; negative after a client that comes back."""
+        """The processor time, in seconds, that new sessions may take at once to begin. It is
+        negative after a client that comes back."""
         saved_s, at = self._saved
         most_s = max(AT_ONCE_S, STARTS * (1 - self.sample.busy / FULL))
         return min(most_s, saved_s + (now - at) * STARTS)

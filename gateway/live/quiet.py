@@ -5,12 +5,12 @@ from collections.abc import Callable
 from gateway.live.registry import LiveSessions
 
 QUIET_S = 5.0
-"""What takes a part of a second of a core, and can wait, begins after so long without a session:
-where one has just ended, the next often begins soon."""
+"""Seconds without a session before work begins that can wait and takes a part of a second of a
+core: after one session has ended, the next often begins soon."""
 
 
 class Quiet:
-    """Ask it again and again: it knows of the sessions that it has seen."""
+    """Call it often: each call notices only the sessions since the call before."""
 
     def __init__(
         self, live: LiveSessions, clock: Callable[[], float], quiet_s: float = QUIET_S

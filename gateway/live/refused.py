@@ -1,4 +1,4 @@
-"""How a client is told that its session cannot begin."""
+"""The error code and close code for a client whose session cannot begin."""
 
 from gateway.interviews.sessions import SessionTaken
 from gateway.live.assistant import NoAssistant

@@ -16,20 +16,21 @@ from gateway.live.resumption import Resumption
 from gateway.live.starts import SpacedStarts
 
 EndWithin = Callable[[float], None]
-"""Ends a connection within so many seconds, because the process is about to end."""
+"""Ends a connection within the given seconds, because the process is about to end."""
 
 MOST_COMING_BACK = 10
-"""So many clients of sessions that are kept may connect at once although all places are taken."""
+"""The largest number of clients of kept sessions that may connect at once while all places are
+taken."""
 
 LEAVE_S = 30.0
 """How long a client that comes back waits for its old connection, which stores its last words: with
 the default budget they take 29 s at most, unless more than 24 s were spoken."""
 
 LAST_WORDS_S = 5.0
-"""So long after the grace time last words may be recognised where the process is about to end."""
+"""Seconds after the grace time in which last words may be recognised before the process ends."""
 
 STORE_S = 1.0
-"""So long after that they may be stored, and the clients told."""
+"""Seconds after `LAST_WORDS_S` in which they may be stored, and the clients notified."""
 
 
 class StillEnding(SessionTaken):
@@ -202,7 +203,7 @@ class LiveSessions:
             audience.close()
 
     def audience(self, session_id: str) -> Audience | None:
-        """Those who listen to a session; None where no connection of this process has it."""
+        """The audience of a session; None where no connection of this process has the session."""
         hold = self._holds.get(session_id)
         return None if hold is None else hold.audience
 
@@ -245,7 +246,8 @@ class LiveSessions:
 
 
 def network(address: str | None) -> str:
-    """What of a client's address is its own: of IPv6 the first 64 bits, which one line has."""
+    """The network of a client's address: the first 64 bits of an IPv6 address, which belong to one
+    line, and all of an IPv4 address."""
     if address is None:
         return ""
     try:

@@ -73,9 +73,11 @@ async def hand_over(
 
     `leave` is called first: the caller lets go of the transport, and returns the commands and audio
     that came early. `address` is that of the client's connection. None where this process does not
-    keep the session, and the caller may begin it from what is stored: `end_by` is told when it has
-    to end (a Unix time), since a session has no more time after a restart. The process that kept it
-    until now, if it still runs, can store nothing more about it. Raises `CannotResume`.
+    keep the session and the caller may begin it from the store: `end_by` is then called with the
+    time when it has to end (a Unix time), since a restart gives a session no more time. The process
+    that kept it until now, if it still runs, can store nothing more about it.
+
+    Raises `CannotResume`.
     """
     wanted, loop = request.resume, asyncio.get_running_loop()
     if wanted is None:

@@ -20,7 +20,7 @@ P_contra = TypeVar("P_contra", contravariant=True)
 
 
 class AudioReader(Protocol[P]):
-    """One client's audio to samples at 16 kHz. Keeps state: audio comes in order."""
+    """Turns one client's audio into samples at 16 kHz. Keeps state: audio comes in order."""
 
     @property
     def lost(self) -> P:
@@ -78,7 +78,7 @@ class Transport(Protocol[P]):
 
     @property
     def kind(self) -> Literal["websocket", "webrtc"]:
-        """What it is, for the operator."""
+        """The kind of transport, as the operator sees it."""
 
     @property
     def open(self) -> bool:
