@@ -1,4 +1,4 @@
-"""Who a client is by a token of an identity provider, and why a token does not hold. Pure."""
+"""The identity that a provider's token gives a client, and why a token is refused. Pure."""
 
 import hashlib
 from dataclasses import dataclass
@@ -51,9 +51,9 @@ class VerifyingKey:
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a token has to say. `skew_s` is how far clocks may differ, in seconds.
+    """The claims that a token must have. `skew_s` is how far clocks may differ, in seconds.
 
-    The claims may lie deeper, as in `realm_access.roles`.
+    `role_claim` and `session_claim` may name a claim inside another, as in `realm_access.roles`.
     """
 
     issuer: str
@@ -65,7 +65,8 @@ class TokenRules:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a client is, until `expires_at` (a Unix time). `session_id`: its one session, if so."""
+    """A client's identity until `expires_at` (a Unix time). `session_id` is the one session that
+    the token names; None where it names none."""
 
     subject: str
     role: ClientRole
@@ -75,7 +76,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class TokenHead:
-    """What a token says of itself, unproved: its algorithm, and the id of its key ("" for none)."""
+    """The head of a token, not yet proved: its algorithm, and the id of its key ("" for none)."""
 
     algorithm: str
     key_id: str
@@ -90,5 +91,5 @@ def may_be_token(credential: str) -> bool:
 
 
 def owner_of(kind: str, subject: str) -> str:
-    """By which the owner of a session is known again, without being named in the store."""
+    """A digest that recognises the owner of a session again; the store has no name of the owner."""
     return hashlib.sha256(f"{kind}\0{subject}".encode(errors="replace")).hexdigest()

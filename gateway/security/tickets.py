@@ -1,4 +1,4 @@
-"""What a client may hold in place of an API key: tickets and passes.
+"""Tickets, passes and observer's tokens, which clients use in place of an API key.
 
 A *ticket* is used once, within seconds: it opens one session, or one new session. One for a session
 that exists may be made for more uses and days, as the link that a candidate gets. A *pass* holds
@@ -73,8 +73,8 @@ async def make_ticket(
 ) -> Issued:
     """A new ticket for a session, or for one that is new; `now` is seconds since the epoch.
 
-    What it opens ends after `lasts_s`: a live session, and a pass that it is exchanged for. It may
-    have more `uses` than one, up to `MOST_USES`.
+    A live session that it opens ends after `lasts_s`, and so does a pass that it is exchanged for.
+    It may have more `uses` than one, up to `MOST_USES`.
     """
     return await _make(store, TICKET, session_id, lifetime_s, now, lasts_s, uses)
 

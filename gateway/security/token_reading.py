@@ -1,4 +1,4 @@
-"""Reads JSON Web Tokens (RFC 7519): who the bearer is, proved by a key. Pure.
+"""Reads JSON Web Tokens (RFC 7519): the identity of the bearer, proved by a key. Pure.
 
 PyJWT checks signatures, issuer and audience; the times are checked here, against the caller's
 clock. The algorithm is that of the key: a token names one of the allowed ones, and only the same
@@ -47,7 +47,7 @@ def head_of(token: str) -> TokenHead:
 def identity_of(
     token: str, head: TokenHead, key: VerifyingKey, rules: TokenRules, *, now: float
 ) -> Identity:
-    """Who the bearer of a token is, `now` (a Unix time). Raises `TokenRefused`."""
+    """The identity of a token's bearer at `now` (a Unix time). Raises `TokenRefused`."""
     if head.algorithm != key.algorithm:
         text = f"the key that it names is for {key.algorithm}"
         raise TokenRefused("token_algorithm", text)

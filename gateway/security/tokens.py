@@ -62,7 +62,7 @@ class SharedSecret:
         return self._key
 
     async def aclose(self) -> None:
-        """It holds nothing."""
+        """Does nothing: it has no connections."""
 
 
 class ProviderKeys:
@@ -130,7 +130,7 @@ class ProviderKeys:
 
 
 class Tokens:
-    """Who the bearers of tokens are. `clock` gives seconds since the epoch."""
+    """Checks tokens and identifies their bearers. `clock` gives seconds since the epoch."""
 
     def __init__(
         self, source: KeySource, rules: TokenRules, *, clock: Callable[[], float] = time.time
@@ -140,7 +140,7 @@ class Tokens:
         self._clock = clock
 
     async def identity(self, token: str) -> Identity:
-        """Who the bearer is. Raises `TokenRefused`. May be cancelled."""
+        """The identity of the token's bearer. Raises `TokenRefused`. May be cancelled."""
         from gateway.security.token_reading import head_of, identity_of  # needs the extra
 
         head = head_of(token)
@@ -153,7 +153,8 @@ class Tokens:
 
 
 def missing(settings: Settings) -> str | None:
-    """What the settings need for tokens and is not installed, in a line; None where it is here."""
+    """A line that names the packages that the settings need for tokens and that are not installed;
+    None where nothing is missing."""
     if settings.jwt_jwks_url is None and settings.jwt_secret is None:
         return None
     if find_spec("jwt") is not None and find_spec("cryptography") is not None:
@@ -163,7 +164,7 @@ def missing(settings: Settings) -> str | None:
 
 
 def tokens_of(settings: Settings) -> Tokens | None:
-    """What checks tokens by the settings, None where no tokens are taken.
+    """The `Tokens` that the settings describe; None where no tokens are taken.
 
     Raises `SettingsError` where PyJWT is not installed.
     """

@@ -22,9 +22,9 @@ def signature(token: str, url: str, fields: Sequence[tuple[str, str]]) -> str:
 
 
 def is_signed(given: str, token: str, url: str, fields: Sequence[tuple[str, str]]) -> bool:
-    """Whether `given` is the request's signature, in the same time for every wrong one.
+    """Whether `given` is the request's signature. Takes the same time for every wrong one.
 
-    Twilio signs the URL with or without the port that its scheme has anyway.
+    Twilio signs the URL with or without the default port of its scheme.
     """
     presented = given.encode(errors="replace")
     right = [
