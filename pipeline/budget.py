@@ -128,7 +128,7 @@ class TurnBudget:
             self._ledger.failed(stage, provider, now, goes_on=not heard)
 
     def repeat(self, *stages: str) -> None:
-        """What these stages did ahead of the decision was in vain: they will begin anew."""
+        """Forget what these stages did ahead of the decision: they will begin anew."""
         for stage in stages:
             self._marks.pop(stage, None)
 
@@ -196,8 +196,8 @@ class TurnBudget:
         return max(target - lead_s, self._released + grace * self.target_s)
 
     def soon(self, stage: str, now: float) -> Soon:
-        """What is left of the target for the stage's first item, less the later minimums but
-        transport's; negative where that is past."""
+        """The rest of the target for the stage's first item, less the minimums of all later stages
+        but transport; negative where that is past."""
         later = STAGES[_position(stage) + 1 : -1]
         left_s = self.filler_due - now - sum(self._minimums[name] for name in later)
         return Soon(left_s, left_s + self.target_s / 2)
@@ -218,8 +218,8 @@ class TurnBudget:
         return self._filler[1] if self._audio_out is None else min(self._filler[1], self._audio_out)
 
     def shares(self) -> tuple[StageShare, ...]:
-        """What the person waited for, in shares that add up to `voice_to_voice_s`; empty while that
-        is None. See `pipeline.ledger`."""
+        """The shares of the turn's voice-to-voice latency, which add up to `voice_to_voice_s`; none
+        while that is None. See `pipeline.ledger`."""
         first_audio = self._first_audio
         if first_audio is None:
             return ()

@@ -28,14 +28,14 @@ REASONS: dict[Phase, str] = {
     "protocol": "malformed answer",
     "empty": "empty answer",
 }
-"""What clients are told of each phase."""
+"""The words in which clients get a failure in each phase."""
 
 ASSUMED_MEDIA_PACE = 0.5
 """The media pace of a provider that was not measured: half of real time. Assumed."""
 
 FORGETS = 3
-"""After so many failures in a row nothing is known of a provider's pace. Otherwise one that has
-become slower, but works, would be given up as late for ever. Assumed value."""
+"""The failures in a row after which a provider's pace is forgotten. Otherwise a provider that has
+become slower, but works, would be given up as late at every call. Assumed value."""
 
 LEAST_MEASURED_S = 1.0
 """The time for less media than this is mostly overhead, and tells nothing of the media pace."""
@@ -111,7 +111,7 @@ class Candidate(Generic[P]):
         self.media_pace = measured if known is None else known + _WEIGHT * (measured - known)
 
     def needs_s(self, size_s: float) -> float:
-        """How long it should take for so much media."""
+        """The seconds that it should take for `size_s` seconds of media."""
         return size_s * (ASSUMED_MEDIA_PACE if self.media_pace is None else self.media_pace)
 
     def failed(self, words: str, now: float) -> None:
@@ -164,7 +164,7 @@ def is_trouble(error: StageError) -> bool:
 
 
 def client_reason(error: PipelineError) -> str:
-    """What clients are told of an error: of a provider's no more than `problem_of`.
+    """The reason of an error, for clients: of a provider's error no more than `problem_of` gives.
 
     The guard logs the rest for the operator.
     """

@@ -2,12 +2,12 @@
 
 A client cancels the echo of its loudspeaker; one that does not hears the reply as speech, and the
 interviewer would take its own words for the answer. What comes back are the reply's words in their
-order, some of them misheard. A person may say words of the question, too: whoever repeats it and
-then answers ends with words of their own, and whoever answers in its words says "I" where it says
-"you", or leaves out what is not meant. And whoever says a sentence again, as in a language lesson,
-waits for its end: an echo begins before it. And an echo is over with what it repeats: whoever has
-begun a little too early and answers with words of the question goes on for longer. Assumed limits,
-tried on the table in the tests.
+order, some of them misheard. A person may say words of the question, too. One who repeats it and
+then answers ends with words of their own. One who answers in its words says "I" where it says
+"you", or leaves out some of them. One who repeats a sentence, as in a language lesson, waits for
+its end; an echo begins before that. One who begins a little early and answers with words of the
+question speaks for longer than the reply; an echo ends with it. Assumed limits, tried on the table
+in the tests.
 """
 
 import re
@@ -21,31 +21,33 @@ LEAST_WORDS = 4
 """Fewer words of the reply are no echo, unless an echo is expected."""
 
 SHARE, FIRST_PERSON_SHARE = 0.65, 0.9
-"""So many of the words must be the reply's; the second where one that is not is an "I"."""
+"""The least share of an echo's words that are the reply's; the second where one of the other words
+is in the first person."""
 
 MOST_SKIPPED = 2
-"""From so many words of the reply on that are left out within it, and not misheard, it was a person
-who left them out; an echo of many words may lack one in `WORDS_A_GAP`."""
+"""A text that leaves out this many words of the reply between others, or more, is a person's;
+misheard words are not left out. An echo of many words may lack one in `WORDS_A_GAP`."""
 
 WORDS_A_GAP = 6
 OWN_WORDS = 3
-"""So many words at the end that are not the reply's are the answer to it."""
+"""The number of words at the end of a text, none of them the reply's, that are an answer to it."""
 
 MOST_PLAYED, MOST_HEARD = 150, 200
 """The reply's last words, and the longest text, that are compared: 30,000 comparisons at most."""
 
 ECHOED_REPLIES = 2
-"""After an echo, so many replies are taken to be heard by the microphone."""
+"""The number of replies after an echo of which another echo is expected."""
 
 TAIL_MS = 1_000
-"""An echo ends so long after the reply at the latest, since clients play it later. Where one is
-expected, it may begin as late."""
+"""The longest time from the end of the reply to the end of its echo, since clients play the reply
+later. An echo that is expected may begin as late."""
 
 MORE_PLAYED = 2
-"""So many words of a reply that was cut off may have been played beyond those that were counted."""
+"""Words of a reply that was cut off that may have been played beyond those that were counted."""
 
 HEAD_MS = 100
-"""Otherwise one begins so long before the reply's end: an onset is known to some 32 ms."""
+"""The least time from the beginning of an echo that is not expected to the end of the reply: an
+onset is known to some 32 ms."""
 
 _WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['\u2019][^\W_]+)?")
 _FIRST_PERSON = frozenset(
@@ -109,7 +111,7 @@ def is_echo(text: str, played: str, *, expected: bool = False) -> bool:
 
 
 class EchoWatch:
-    """What the session said last, and whether its echo has been heard.
+    """Keeps what the session said last, and judges whether the person's words are its echo.
 
     `position_ms` says how much input audio has come.
     """

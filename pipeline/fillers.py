@@ -20,14 +20,15 @@ from pipeline.languages import check_language
 from pipeline.stage import Synthesizer
 
 MOST_KEPT = 16
-"""So many voices' fillers are kept, each in one language; those not used for longest go first."""
+"""The most sets of fillers that are kept, each of one voice in one language. The set that was not
+used for the longest time is dropped first."""
 
 LONGEST_S = 2.0
 """A line that takes a voice longer is not used by it: the reply waits for the end of a filler."""
 
 VOICES = 2
-"""So many voices have fillers made: the one in use, and the next for where it hangs. One that
-stands by does as well, since it is the quickest."""
+"""The number of voices that make fillers: the one in use, and the next one, for when it hangs. A
+voice that stands by makes them as well, since it is the quickest."""
 
 RETRY_S = 15.0
 """How long a voice that failed to say a filler is not asked for one again. Assumed value."""

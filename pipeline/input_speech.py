@@ -12,7 +12,7 @@ CHUNK_MS = 32
 
 @dataclass(slots=True)
 class InputSpeech:
-    """What turn-taking knows of the speech under way. There is some where `voiced_ms` is not 0."""
+    """The speech under way, as turn-taking knows it. There is none while `voiced_ms` is 0."""
 
     onset_ms: float = 0.0  # where it began
     voiced_ms: float = 0.0  # how much of it is speech

@@ -74,8 +74,8 @@ TARGETS: Mapping[str, str] = MappingProxyType(
 """The targets of a `Degraded` that are no providers, and the label of each in metrics."""
 
 PRESSED_S = 3.0
-"""Under strain the ladder waits so long after a step down, to see what it has helped. Assumed: the
-load is measured twice a second, and counts after two high samples."""
+"""How long the ladder waits under strain after a step down, to see whether the step has helped.
+Assumed: the load is measured twice a second, and counts after two high samples."""
 
 RISE_S = 10.0
 MAX_RISE_S = 320.0
@@ -105,7 +105,7 @@ OnStep = Callable[[LadderStep, LadderStep, str], None]
 
 @dataclass(frozen=True, slots=True)
 class PictureVerdict:
-    """What the pictures of faces were like since a time: too much to draw (`bad` says why), calm
+    """The verdict on the pictures of faces `since` a time: too much to draw (`bad` says why), calm
     enough for the step above, or neither."""
 
     since: float
@@ -116,8 +116,8 @@ class PictureVerdict:
 class Ladder:
     """The step of a process. `now` is in seconds of any one clock, which all callers share.
 
-    `lighter` says that the operator has named lighter providers. `strained` and `drew` tell what
-    the machine has too much of; either may never be called.
+    `lighter` says that the operator has named lighter providers. `strained` takes the strain on the
+    machine, and `drew` the verdict on its pictures; either may never be called.
     """
 
     def __init__(self, *, lighter: bool = False) -> None:
@@ -125,7 +125,7 @@ class Ladder:
         self.reason = ""
         """Why the step last changed, for people."""
         self.on_step: list[OnStep] = []
-        """Are told of every change, in order."""
+        """The callbacks for every change, called in order."""
         self._last = LadderStep.LIGHTER_FIRST if lighter else LadderStep.NOTHING_AHEAD
         self._faces: list[OnStep] = []
         self._strain: str | None = None
@@ -146,8 +146,8 @@ class Ladder:
         return self.step >= LadderStep.LIGHTER_FIRST
 
     def shown(self, on_step: OnStep) -> Callable[[], None]:
-        """A client is shown a face: tell `on_step` of every change until the returned function is
-        called, which may be called again."""
+        """A client is shown a face: call `on_step` at every change until the returned function is
+        called. That may be called more than once."""
         self._faces.append(on_step)
 
         def forget() -> None:
@@ -157,9 +157,9 @@ class Ladder:
         return forget
 
     def strained(self, why: str | None, now: float) -> None:
-        """What the machine has too much of at present; None where it has time enough.
+        """Take the present strain on the machine, in words; None where there is none.
 
-        Steps that nobody would notice, since nobody is shown a face, are passed over.
+        Passes over steps that nobody would notice because no face is shown.
         """
         self._strain = why
         if why is None:
@@ -172,7 +172,7 @@ class Ladder:
         self._down(LadderStep.NOTHING_AHEAD if self._unseen(below) else below, why, now)
 
     def drew(self, pictures: PictureVerdict, now: float) -> None:
-        """What the pictures of the last second were like."""
+        """Take the verdict on the pictures of the last second."""
         self._restless = not pictures.calm
         if pictures.bad is not None:
             self._calm_from = None
@@ -217,7 +217,7 @@ class Ladder:
 
 
 class Attempted(Protocol):
-    """What `steps_down` needs to know of an attempt at a reply (`pipeline.outputs`)."""
+    """An attempt at a reply (`pipeline.outputs`), as far as `steps_down` needs it."""
 
     ahead: bool
 
@@ -226,11 +226,11 @@ class Attempted(Protocol):
 
 
 def steps_down(attempt: Attempted, budget: TurnBudget, now: float, *, begun: bool) -> bool:
-    """Whether a stage of a turn that has failed takes its step; else it is tried again once the
-    turn is decided.
+    """Whether a failed stage of a turn takes its step down; else it is tried again once the turn is
+    decided.
 
-    It takes it where the turn was decided before the attempt, where the reply has `begun`, and
-    where the answer is accepted and the turn's `budget` leaves no time to try again.
+    It takes the step where the turn was decided before the attempt, where the reply has `begun`,
+    and where the answer is accepted and the turn's `budget` leaves no time to try again.
     """
     if not attempt.ahead or begun:
         return True

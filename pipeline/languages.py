@@ -26,7 +26,7 @@ CODES = frozenset(_KNOWN.split())
 """The languages that recognisers know: Whisper's (large-v3)."""
 
 TURNS = 2
-"""So many confident turns of one language, one after the other, decide the language."""
+"""The number of confident turns in a row, all of one language, that decide the language."""
 
 CONFIDENT = 0.5
 """The lowest confidence (0..1) of a turn that counts. Whisper base on sentences of espeak-ng, which
@@ -70,10 +70,10 @@ class LanguageLock:
     """The language of a session's speech: given, or found by its first turns.
 
     With `wanted` "auto" the recogniser finds the language of each utterance until `TURNS` confident
-    turns, one after the other, have the same; from then on it is told that language, which saves
-    time and keeps a cough from being French. A turn below `CONFIDENT` may be in another language,
-    so utterances after it are detected again: until one confident turn has the language as before,
-    or `TURNS` have another, which then is the session's.
+    turns in a row have the same one. From then on the recogniser is given that language: this saves
+    time, and no cough becomes French. After a turn below `CONFIDENT`, which may be in another
+    language, the recogniser finds the language again, until one confident turn is in the same
+    language as before, or `TURNS` are in another, which then is the session's.
 
     Another `wanted` than "auto" stays; None leaves the choice to the recogniser.
     """

@@ -93,7 +93,7 @@ class LastWords:
                 committer.emit(answer.budget.metrics(answer.turn))  # a filler was heard in its turn
 
     async def _words(self, answer: Answer, committer: TurnCommitter) -> Transcript:
-        """What was said: recognised already, being recognised, or neither yet."""
+        """The transcript of the answer. Begins the recognition where it has not begun yet."""
         if answer.transcript is not None:
             return answer.transcript
         early = answer.outputs.ahead

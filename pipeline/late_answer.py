@@ -1,7 +1,7 @@
 """Waits for the words of an answer, beyond the turn's limit where the recogniser is late.
 
-A recogniser that is slow has not failed: its text is waited for up to a second limit
-(`pipeline.answer.LATE_FACTOR`), while the person is told so.
+A recogniser that is slow has not failed: the turn waits for its text up to a second limit
+(`pipeline.answer.LATE_FACTOR`), and the person hears holding lines.
 """
 
 import asyncio

@@ -24,10 +24,10 @@ FILLER = "filler"
 """The name of a filler among the stages of a turn."""
 
 FOLLOWS: Mapping[str, str] = {"llm": "sentence", "tts": "transport"}
-"""What is waited for after the first item of a stage."""
+"""The stage for which the person waits after the first item of another one."""
 
 _DONE_BY: Mapping[str, str] = {"sentence": "llm"}
-"""Whose provider is waited for, where it is another stage's."""
+"""The stage whose provider does the work, where that is another stage."""
 
 _PER_S = 10_000
 
@@ -42,7 +42,7 @@ class _Wait:
 
 
 class Ledger:
-    """One turn's. Times are in seconds on one clock, and `end_of_speech` is the first of them."""
+    """The ledger of one turn. Times are seconds on one clock; `end_of_speech` is the first."""
 
     def __init__(self, end_of_speech: float) -> None:
         self._waits = [_Wait("endpointing", end_of_speech)]

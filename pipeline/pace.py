@@ -8,10 +8,10 @@ import math
 from collections import deque
 
 WINDOW = 64
-"""So many calls are remembered: with a call a turn, the turns of some minutes."""
+"""The number of latest calls that are remembered: at one call a turn, the turns of some minutes."""
 
 FACTOR = 2.0
-"""A provider may take so many times what it usually takes. Assumed value."""
+"""A provider may take this many times as long as it usually takes. Assumed value."""
 
 FEW = 8
 """With fewer calls than this not much is known, and it may take `FACTOR_OF_FEW` times as long as
@@ -24,7 +24,7 @@ FLOOR_S = 0.5
 
 
 class ProviderPace:
-    """One provider's, for all sessions of the process. Bounded by `WINDOW`."""
+    """The pace of one provider, for all sessions of the process. Bounded by `WINDOW`."""
 
     def __init__(self) -> None:
         self._latest: deque[float] = deque(maxlen=WINDOW)
@@ -34,7 +34,7 @@ class ProviderPace:
         self._latest.append(first_s)
 
     def forget(self) -> None:
-        """What it took so far says nothing any more."""
+        """Forget all calls so far: they say nothing about the provider any more."""
         self._latest.clear()
 
     @property

@@ -41,7 +41,7 @@ class PacedPlayout:
         self._pacer.cancel(self._pump)
 
     def go_on(self) -> None:
-        """The playout was resumed: send again, and let those look again who wait."""
+        """The playout was resumed: send again, and wake `room` and `over`."""
         self.pump()
         self._moved.set()
 

@@ -12,13 +12,13 @@ from pipeline.candidate import Candidate
 from pipeline.pace import FLOOR_S
 
 GAP_S = 0.3
-"""Where another candidate stands by, one whose last call failed may fall behind real time by so
-much: a gap that one hears. Assumed value."""
+"""How far a candidate whose last call failed may fall behind real time, in seconds, where another
+one stands by: a gap that a person hears. Assumed value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Soon:
-    """What is left of a turn's budget for a stage's first item, in seconds from now.
+    """The rest of a turn's budget for a stage's first item, in seconds from now.
 
     With `budget_s` the reply is still heard within the budget, with `late_s` within one and a half
     budgets.

@@ -187,7 +187,7 @@ class Reply:
         if answer.transcript is not None and (text := answer.transcript.text):
             if not (answer.spoken and self._voice.echo.hears(text)):
                 return None
-            if self.outputs.ahead:  # whoever goes on speaking has the attempt dropped
+            if self.outputs.ahead:  # if the person goes on speaking, the attempt is dropped
                 await self._released.wait()
                 self.outputs.begin(ahead=False)
                 self.outputs.accept()

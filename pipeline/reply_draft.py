@@ -57,7 +57,7 @@ class ReplyDraft:
         return len(self._sent) > self._before
 
     def begin_part(self) -> None:
-        """What was sent stays; what comes from here on may be dropped by itself: see `restart`."""
+        """Begin another part: what was sent stays, and `restart` forgets only what comes now."""
         self._before = len(self._sent)
 
     @property

@@ -1,4 +1,4 @@
-"""What a turn's work is to be. Pure data."""
+"""The work that is to be done for one turn. Pure data."""
 
 from dataclasses import dataclass
 

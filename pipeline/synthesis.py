@@ -51,11 +51,11 @@ class Synthesis:
         self.rate_hz = 1
         """The sample rate of the voice that is asked; 1 before that, for no samples."""
         self.samples = 0
-        """How many samples it has given."""
+        """The number of samples that this voice has given."""
 
     @property
     def converter(self) -> Converter:
-        """From the rate of the voice that is asked. Only once it has given speech."""
+        """The converter for the rate of the voice that is asked. Only once it has given speech."""
         assert self._converter is not None
         return self._converter
 
@@ -72,7 +72,7 @@ class Synthesis:
     def stream(
         self, budget: TurnBudget, soon: Soon, outputs: ReplyOutputs, now: float, *, part_ms: int
     ) -> Stream[Speech]:
-        """What the next voice says of the sentence, from `part_ms` after its beginning."""
+        """The next voice's speech of the sentence, from `part_ms` after its beginning."""
         self._part_ms, self._words, self.samples = part_ms, [], 0
         candidates, language = self._voices.line, self._sentence.language
         others = replaceable(candidates, language, now, self._gave_way)
@@ -102,8 +102,8 @@ class Synthesis:
         return replace(speech, words=self._said.words(speech.words)) if speech.words else speech
 
     def cut_off(self, provider: str, error: PipelineError, now: float) -> bool:
-        """The voice `provider` broke off: whether another one can say the rest. Call `stream` again
-        then."""
+        """Note that the voice `provider` broke off. Returns whether another one can say the rest:
+        then call `stream` again."""
         rest = unsaid(self._said.text[self._done :], self._words, self.samples / self.rate_hz)
         tried = {*self._gave_way, provider}
         others = able(self._voices.line, self._sentence.language, now, tried)

@@ -16,8 +16,8 @@ def time_limits(
 ) -> tuple[asyncio.TimerHandle, ...]:
     """Start the timers of a conversation that begins now; its owner cancels them at its end.
 
-    After `longest_s` the host is told that the time is up, and `OVERTIME_S` later turn-taking is.
-    Where it is infinite there are none.
+    After `longest_s` `host.time_is_up` is called; `OVERTIME_S` later `handle` gets `TimeUp`. Where
+    `longest_s` is infinite there are no timers.
     """
     if longest_s == math.inf:
         return ()

@@ -1,8 +1,8 @@
 """The rounds of one reply that calls functions: what to run, what to tell the model, when to stop.
 
-A round is a request to the model that ends in calls. Their results are told to it in the next
-request, until it answers in words alone. Every call that it made gets a result: one that is not
-run gets a sentence that says why, which is what models make the best of. Pure.
+A round is a request to the model that ends in calls. The next request has their results, and so on
+until the model answers in words alone. Every call gets a result: for one that is not run it is a
+sentence that says why, which models can use. Pure.
 
 Functions that are not the session's own are the client's: they are handed to it when the reply is
 over, and the client asks for another reply itself.
@@ -17,7 +17,8 @@ from pipeline.frames import ToolCall
 from pipeline.stage import Message, ReplyRequest, Tool, ToolRequest
 
 MOST_ROUNDS = 4
-"""After so many rounds the model is asked for words: it may call nothing more. Assumed value."""
+"""The number of rounds after which the model may call nothing more and is asked for words. Assumed
+value."""
 
 LIMIT_S = 10.0
 """How long a function may take where nothing else is said. Assumed value."""
@@ -26,10 +27,10 @@ MOST_CALLS_A_ROUND = 8
 """Calls of one round that are run. Assumed value."""
 
 MOST_RESULT_CHARACTERS = 12_000
-"""How much of one result the model is told, about 3,000 tokens."""
+"""Characters of one result that the model gets at most, about 3,000 tokens."""
 
 MOST_RESULTS_CHARACTERS = 24_000
-"""How much of all results of one reply: half of what a chat stage sends of a conversation."""
+"""Characters of all results of one reply: half of what a chat stage sends of a conversation."""
 
 LONGEST_CALL_ID = 64
 
@@ -50,8 +51,8 @@ class ToolRun:
 
 @dataclass(frozen=True, slots=True)
 class ToolRound:
-    """The calls of one round: those that are `run`, and what the model is told of the others, by
-    their ids. `calls` are all of them, in their order."""
+    """The `calls` of one round, in their order. Those in `run` are run; `told` has the results that
+    the model gets for the others, by their ids."""
 
     calls: tuple[ToolRequest, ...]
     run: tuple[ToolRun, ...]
@@ -59,7 +60,7 @@ class ToolRound:
 
 
 class ToolRounds:
-    """One reply's. `own` are the functions that the session runs, whoever runs them for it.
+    """The rounds of one reply. `own` are the functions that are the session's, not the client's.
 
     An own function with the name of one of the client's gives way to it.
     """
@@ -74,7 +75,7 @@ class ToolRounds:
         self.handed: list[ToolCall] = []
         """The calls of the client's functions so far."""
         self.request = request
-        """What the model is asked next."""
+        """The next request to the model."""
         if self._own:
             tools = (*request.brief.tools, *self._own.values())
             self.request = replace(request, brief=replace(request.brief, tools=tools))
@@ -85,7 +86,7 @@ class ToolRounds:
         return self._rounds
 
     def after(self, said: str, calls: Sequence[ToolCall]) -> ToolRound | None:
-        """What the calls at the end of a request mean, before which the model `said` something.
+        """The round of the calls at the end of a request, before which the model `said` something.
 
         None where the reply is over: it called nothing, or only what is the client's to run, or
         more than it may.
@@ -114,7 +115,7 @@ class ToolRounds:
         return ToolRound(tuple(requests), tuple(run), told)
 
     def results(self, of: ToolRound, results: Mapping[str, str]) -> None:
-        """The calls that were `run` have these results, by their ids: `request` tells of them."""
+        """Put the results of the calls that were `run`, by their ids, into the next `request`."""
         self._rounds += 1
         brief = self.request.brief
         lines = [*brief.history]
@@ -172,7 +173,7 @@ class ToolRounds:
 
 
 def problem(why: str) -> str:
-    """What the model is told of a call without a result."""
+    """The text that the model gets as the result of a call that has none."""
     return json.dumps({"error": why}, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""What a session does when turn-taking has decided: `TurnActions` performs the actions."""
+"""`TurnActions`: performs the actions of one session that turn-taking has decided."""
 
 import asyncio
 from collections.abc import Callable
@@ -36,8 +36,8 @@ class TurnActions:
     """Performs one session's actions on its input audio, its replies and its voice. Plain calls.
 
     `handle` takes the event that a reply without a line is over, and `closed` is called where that
-    was the farewell. With `speculates`, replies are prepared before their turns are decided, while
-    the process's `ladder` lets them be; the client is told where it does not.
+    was the farewell. With `speculates`, replies are prepared before their turns are decided, where
+    the process's `ladder` allows it; where it does not, the client gets a `Degraded`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the work for one turn knows of its cause, wherever that work is done.
+"""The turn for which a task works, and the headers for its requests, as context variables.
 
 Sessions share timers, so that a callback may run in another session's context. `TurnDriver` and
 `Replies` therefore begin a session's work in a copy of the context in which the session was made.

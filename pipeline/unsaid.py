@@ -1,4 +1,4 @@
-"""What a voice that broke off has not said of its text. Pure."""
+"""The rest of a text, after the voice that said it broke off. Pure."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from dataclasses import replace
 from pipeline.frames import Speech, SpokenWord
 
 CHARACTERS_PER_S = 15
-"""How fast a voice that tells no times says its text, about."""
+"""About how fast a voice that gives no times says its text."""
 
 WIDE = 3
-"""So many letters a Chinese or Japanese character, or a Korean syllable, counts as."""
+"""The number of letters that a Chinese or Japanese character or a Korean syllable counts as."""
 
 WORD_MS = 300
 """After this long the last word of a sentence counts as said."""

@@ -1,7 +1,7 @@
-"""What happens to a provider's stream that the turn has left: it is closed, or watched on.
+"""Closes a provider's stream that the turn has left, or watches it further.
 
 A candidate that was given up only because the turn waits no longer has not failed yet. It is
-watched until it has shown itself well or has passed its own limits: so its breaker and its pace
+watched until it has shown that it works or has passed its own limits: so its breaker and its pace
 learn what they would have learned if the turn had waited. Nothing of what it gives is used.
 """
 
@@ -18,7 +18,7 @@ CLOSE_S = 0.25
 """How long a stream that is left early may take to close before the session goes on without it."""
 
 ENOUGH_S = 2.0
-"""A provider that has given so many seconds of media without falling behind is well."""
+"""Seconds of media after which a provider that has not fallen behind counts as working."""
 
 BEHIND_S = 1.0
 """How far it may fall behind real time until then. Assumed value."""
