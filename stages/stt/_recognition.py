@@ -29,8 +29,8 @@ class WorkerRecognition:
     and "finish" (`due`: when the text is wanted, in seconds of `time.monotonic`, which is one clock
     for all processes); its replies are "partial" (`text`, `language`) and "final" (also
     `confidence`, `words`, each with its first and last millisecond, and the `reason` for a text
-    that does not count; `took_s`, what the decode took since "finish", and `busy_s`, what all
-    decodes have taken since the process began, whoever asked for them). `load` keeps the last two.
+    that does not count; `took_s`, what the decode took since "finish", and `busy_s`, what the
+    decodes of all sessions have taken since the process began). `load` keeps the last two.
 
     Where the process dies, or is given up, all audio so far goes to the next one, at once and once:
     an utterance that kills its recogniser kills no second one.

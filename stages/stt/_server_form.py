@@ -12,7 +12,7 @@ _OPTIONAL = ("timestamp_granularities[]", "prompt", "language", "stream")
 
 
 class ServerForm:
-    """What a server refuses, for as long as the object lives."""
+    """The fields that a server refuses, remembered for as long as the object lives."""
 
     def __init__(self) -> None:
         self._refused: frozenset[tuple[str, str]] = frozenset()
@@ -30,7 +30,7 @@ class ServerForm:
         self._refused |= {_key(name, usual[name]) for name in changed}
 
     def differences(self) -> tuple[str, ...]:
-        """What the server refuses, in a few words each."""
+        """The fields that the server refuses, in a few words each."""
         return tuple(
             "no verbose_json" if name == "response_format" else f"no {name} {value}".rstrip()
             for name, value in sorted(self._refused)
@@ -57,7 +57,7 @@ def following(fields: Mapping[str, str], said: str) -> dict[str, str] | None:
 
 
 def _key(name: str, value: str) -> tuple[str, str]:
-    """What is remembered of a refused field: a language is refused for itself alone."""
+    """The key of a refused field. A language's has its value: other languages may be taken."""
     return name, value if name == "language" else ""
 
 

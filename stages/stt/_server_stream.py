@@ -6,15 +6,15 @@ from typing import Any
 from stages.stt._server_reply import MAX_CHARACTERS, NoTranscription, Piece, UploadedSpeech, whole
 
 _NEWS = 16
-"""A partial is judged once the text has grown by this part of it: judging every letter of a long
-text would take seconds."""
+"""A partial is judged once the text has grown by one part in `_NEWS`: judging it at every letter of
+a long text would take seconds."""
 
 _OPEN = re.compile(r"(?:[\[(<][^\])>]{0,80}|(?<!\S)\*[^*]{0,80})$")
 """A description of a sound whose end has yet to come."""
 
 
 class StreamedText:
-    """What has come of a text. Only what counts as speech so far is shown."""
+    """The text that has come so far. Only the part that counts as speech is shown."""
 
     def __init__(self, upload: UploadedSpeech) -> None:
         self._upload = upload

@@ -204,7 +204,7 @@ class SphinxUtterance:
         return None
 
     def _judged(self, recogniser: Recogniser) -> Verdict:
-        """What counts of the text so far. pocketsphinx gives no probability of a text."""
+        """The verdict on the text so far. pocketsphinx gives no probability of a text."""
         audio_s = self._decoded / _BYTES_PER_MS / 1000
         return judge(Hypothesis(recogniser.text(), audio_s, loudest_db=self._loudest_db))
 

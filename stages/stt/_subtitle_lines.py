@@ -89,7 +89,7 @@ CREDITS: Mapping[str, tuple[str, ...]] = {
         *("感謝觀看", "谢谢大家观看", "谢谢您的观看", "謝謝大家觀看", "请订阅我的频道"),
     ),
 }
-"""What is hardly ever a whole answer."""
+"""Lines that are hardly ever a whole answer."""
 
 POLITE: tuple[str, ...] = (
     *("danke", "vielen dank", "tschüss", "bis zum nächsten mal", "bis dann"),
@@ -99,7 +99,7 @@ POLITE: tuple[str, ...] = (
     *("teşekkür ederim", "谢谢", "謝謝", "谢谢大家", "ありがとうございました", "おやすみなさい"),
     *("ありがとうございます", "감사합니다", "شكرا", "תודה", "धन्यवाद", "amen", "terima kasih"),
 )
-"""What people say as well: believed unless it is doubtful."""
+"""Lines that people say as well: they are believed unless they are doubtful."""
 
 
 def _any_of(lines: Sequence[str]) -> re.Pattern[str]:
@@ -156,7 +156,7 @@ UNLIKELY = _any_of(
         r"(?:the end|to be continued|bbc radio \d|ard text)",
     )
 )
-"""Whole texts that are believed only of a recogniser that tells that it is sure."""
+"""Whole texts that are believed only if the recogniser reports that it is sure."""
 
 DOUBTFUL = _any_of(
     (

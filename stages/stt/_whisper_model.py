@@ -145,7 +145,7 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
 
     @staticmethod
     def frames_of(samples: int) -> int:
-        """The frames that are encoded for so many samples."""
+        """The number of frames that are encoded for this number of samples."""
         return min(_WINDOW_FRAMES, samples // _FRAME_SAMPLES + _MARGIN_FRAMES)
 
     def _output(self, features: Audio, frames: int) -> Audio:
@@ -168,7 +168,7 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
         return self._looked_at_again(found, encoded, tokenizer, options)
 
     def _looked_at_again(self, found: Any, encoded: Any, tokenizer: Tokenizer, options: Any) -> Any:
-        """What `generate_with_fallback` found, or a better text for the same sound."""
+        """The result of `generate_with_fallback`, or one with a better text for the same sound."""
         first, _, temperature, compression = found
         text = _text(tokenizer, first.sequences_ids[0])
         if not self._made_up(text):
@@ -242,7 +242,7 @@ class StoppableWhisper(WhisperModel):  # type: ignore[misc]  # it has no types
 
 
 def most_tokens(samples: int) -> int:
-    """How many tokens a window of so many samples may have."""
+    """The most tokens that a window of this many samples may have."""
     heard_s = min(samples, WINDOW_SAMPLES) / INPUT_RATE_HZ
     return min(_MOST_TOKENS, _MORE_TOKENS + int(_TOKENS_PER_S * heard_s))
 

@@ -106,7 +106,7 @@ class OpenAITranscriber:
                     raise
 
     def learned(self) -> tuple[str, ...]:
-        """What the server was found to refuse, in a few words each."""
+        """The fields that the server was found to refuse, in a few words each."""
         return self._form.differences()
 
     async def probe(self) -> str | None:

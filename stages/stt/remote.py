@@ -41,7 +41,7 @@ class RemoteTranscriber:
         return tuple(map(str, told)) if isinstance(told, list) else None
 
     def detail(self) -> str:
-        """What the worker says that it recognises with."""
+        """The worker's description of its recogniser, for people."""
         return described(self._lines.ready)
 
     def open(
@@ -174,7 +174,7 @@ class RemoteRecognition:
 
 
 def described(ready: Fields | None) -> str:
-    """What a worker says of itself, for people; "" where nothing is known."""
+    """A worker's description of itself, for people; "" where nothing is known."""
     if ready is None:
         return ""
     words = [str(ready.get(name) or "")[:80] for name in ("provider", "detail")]

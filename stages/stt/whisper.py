@@ -32,7 +32,7 @@ class WhisperTranscriber:
     best weights of this machine (`stages.stt.whisper_sources`). `data_dir` is the folder in which
     `parley fetch` puts weights, and which keeps how long a decode takes here. With `stand_in`,
     other weights of this machine stand in for a `model` that cannot be used.
-    `language` is one that the weights must know; the utterances' own is told to `open`.
+    `language` is one that the weights must know; `open` takes the language of an utterance.
     `cpu_threads` 0 leaves the number to CTranslate2. `without_timestamps` leaves the times out of
     short phrases, which Whisper then recognises better. `word_timestamps` costs another alignment
     pass. Utterances are decoded one after the other, those first whose text is due first
@@ -83,7 +83,7 @@ class WhisperTranscriber:
     def languages(self) -> tuple[str, ...] | None:
         """The codes of the languages that the weights understand; None for all of Whisper's.
 
-        Before the weights are loaded this is told from the files that will probably be.
+        Before the weights are loaded, the files that will probably be loaded give the answer.
         """
         if self._loaded is None:
             return self._languages
@@ -98,8 +98,8 @@ class WhisperTranscriber:
         return self._loaded
 
     def detail(self) -> str:
-        """What `start` has loaded, for people: "tiny.en, 0.55 s for a 10 s answer"; before that,
-        the name of what it will load."""
+        """The loaded weights, for people: "tiny.en, 0.55 s for a 10 s answer"; before `start`, the
+        name of the weights that it will probably load."""
         return self._expected if self._loaded is None else described(self._loaded)
 
     def open(
@@ -140,7 +140,7 @@ class WhisperTranscriber:
 
 
 def described(loaded: Header) -> str:
-    """What was loaded, in one line for people, with what was passed over and why."""
+    """The loaded weights in one line for people, with the weights that were not used and why."""
     words = [str(loaded["model"])]
     if (took_s := loaded.get("answer_s")) is not None:
         words.append(f"{took_s:.2f} s for a {ANSWER_S:g} s answer")

@@ -1,4 +1,4 @@
-"""What Whisper would use here, for `parley doctor`: the same choice as the worker's, unloaded."""
+"""The weights that Whisper would use here, for `parley doctor`: the worker's choice, not loaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ class WhisperFacts:
 
     @property
     def advice(self) -> str:
-        """What would make recognition better here; empty if nothing would."""
+        """A way to make recognition better here; empty if there is none."""
         weights, took_s = self.weights, self.answer_s
         if weights is None:
             return "parley fetch base"
@@ -72,7 +72,7 @@ def expected(
 
 
 def whisper_facts(model: str, data_dir: Path, language: str | None = None) -> WhisperFacts:
-    """What would be used for `model`, see `stages.stt.whisper_sources.plan`.
+    """The weights that would be used for `model`, see `stages.stt.whisper_sources.plan`.
 
     Reads the weights, to verify their hashes: 75 MB take about 0.1 s.
     """

@@ -1,15 +1,15 @@
-"""What languages a Whisper model's weights understand, told before they are loaded."""
+"""The languages that a Whisper model's weights understand, found before they are loaded."""
 
 import json
 from pathlib import Path
 
 MULTILINGUAL_TOKENS = 51_865
-"""A vocabulary of at least so many tokens is multilingual: CTranslate2's own rule
+"""A vocabulary of at least this many tokens is multilingual: CTranslate2's own rule
 (`Whisper.is_multilingual`)."""
 
 
 def languages_of(name: str, folder: Path) -> tuple[str, ...] | None:
-    """("en",) for English-only weights, otherwise None: all languages, or none are there.
+    """("en",) for English-only weights, otherwise None: all languages, or there are no weights.
 
     `name` is a model's name or its folder. Reads the vocabulary, about 1 MB.
     """

@@ -31,7 +31,7 @@ from stages.stt.whisper_speeds import (
 log = logging.getLogger("stages.stt.whisper")
 
 DEFAULT_THREADS = 4
-"""CTranslate2's own number, where there are so many cores."""
+"""CTranslate2's own default number of threads; fewer on a machine with fewer cores."""
 
 _ROUNDS = 2
 """The first decode also allocates memory; the least time counts."""
@@ -41,7 +41,7 @@ _LOSS = 4 / 3
 
 
 def load(options: Header) -> tuple[StoppableWhisper, Header]:
-    """The model to use, and what is told of it.
+    """The model to use, and a report about it.
 
     `options` are those of the worker: `model`, `compute_type`, `cpu_threads`, and, if they are
     there, `language`, `data_dir` (without one, only a choice is measured) and `stand_in`. See

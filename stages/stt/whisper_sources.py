@@ -1,10 +1,10 @@
 """Where Whisper's weights are on this machine: which of them are tried, in which order.
 
 `WHISPER_MODEL` names a size or a folder, and that is tried first. Otherwise, and where it cannot be
-used, come the weights that `parley fetch` has brought, the latest first: who fetches weights wants
-them. Last come those that were there already, in the installed package and in Hugging Face's cache:
-of these the largest that this machine decodes in time. Nothing here uses the network or loads a
-model.
+used, come the weights that `parley fetch` has brought, the latest first: an operator who fetches
+weights wants them. Last come those that were there already, in the installed package and in Hugging
+Face's cache: of these the largest that this machine decodes in time. Nothing here uses the network
+or loads a model.
 """
 
 import json
@@ -109,7 +109,7 @@ class WeightsPlan:
 def plan(
     model: str, data_dir: Path | None, language: str | None = None, *, stand_in: bool = True
 ) -> WeightsPlan:
-    """What to try for `model`: "auto", a model's name or a folder. Reads names of files only.
+    """The weights to try for `model`: "auto", a name or a folder. Reads only the names of files.
 
     Where `language` is not English, models for English only are left out. What was configured and
     cannot be used is in `missed`; the other weights of this machine stand in for it, unless
@@ -231,7 +231,7 @@ def _packaged() -> Iterator[Weights]:
 
 
 def _broken(data_dir: Path | None) -> Iterator[str]:
-    """What was installed or fetched and is no model, each in a sentence with what to do."""
+    """Sentences about folders that were installed or fetched and hold no model, with the remedy."""
     places = [(weights.folder, weights.advice) for weights in _packaged()]
     if data_dir is not None:
         places += [(model_folder(data_dir, n), f"run `parley fetch {n}`") for n in NAMES]

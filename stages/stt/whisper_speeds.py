@@ -21,7 +21,7 @@ ANSWER_S = 10.0
 """The length of the answer that is measured: most answers are 8 to 12 s long."""
 
 ANSWER_TOKENS = 40
-"""What is said in 10 s: 150 words a minute, 1.5 tokens a word, rounded up."""
+"""The tokens of 10 s of speech: 150 words a minute, 1.5 tokens a word, rounded up."""
 
 IN_TIME_S = 0.6
 """A decode begins after 200 ms of silence and is wanted after 800 ms, when the turn ends
