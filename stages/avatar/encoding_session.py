@@ -14,7 +14,7 @@ from stages.avatar.timeline import Pose
 
 
 class Drawing(Protocol):
-    """What an encoding session needs of the studio that draws for it."""
+    """The studio that draws for an encoding session, as far as the session uses it."""
 
     def layers(self, face: str, size: int) -> LayerBitmaps | None:
         """The layers if they have been made; otherwise None, and they are being made."""
@@ -31,7 +31,7 @@ class Drawing(Protocol):
         """A picture was not drawn: too many are waiting, or the one before is under way."""
 
     def encoded(self, late_ms: float, cost_ms: float) -> None:
-        """A picture was encoded, so long after it was due, with so much CPU time."""
+        """A picture was encoded, `late_ms` after it was due, with `cost_ms` of CPU time."""
 
     def left(self, session: "EncodingSession") -> None:
         """The session makes no further pictures."""

@@ -130,7 +130,7 @@ class Face:
 
     @cached_property
     def _shared(self) -> str:
-        """What all layers may refer to, as markup."""
+        """The elements that all layers may refer to, as markup."""
         shared = (child for child in self.root if child.tag != SVG + "g")
         return "".join(ElementTree.tostring(child, encoding="unicode") for child in shared)
 

@@ -128,5 +128,5 @@ class _Reader:
 
 
 def _bare(text: str) -> str:
-    """What stands between two numbers, without what only separates them."""
+    """The text between two numbers, without the commas and spaces that only separate them."""
     return "".join(text.replace(",", " ").split())

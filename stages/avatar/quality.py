@@ -105,7 +105,7 @@ class PictureLoad:
         return self._drawn + self._refused > 0
 
     def judged(self, step: LadderStep, now: float) -> PictureVerdict | None:
-        """What the window was like, if it is over; the next one begins then.
+        """The verdict on the window if it is over, else None. The next window begins then.
 
         Call it before a picture is recorded, and every `WINDOW_S` while pictures are drawn or
         `step` is not the first: in a calm window there may be no picture.

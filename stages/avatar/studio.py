@@ -41,7 +41,7 @@ MOST_WAITING = 64
 """Pictures under way for each thread; they are drawn within the time of one picture."""
 
 RETRY_S = 10.0
-"""Layers or loops that could not be made are tried again after this, not for every picture."""
+"""Seconds until layers or loops that could not be made are tried again, so not at every picture."""
 
 LOOK_S = 1.0
 """How often `warm` looks whether the process is idle again."""
@@ -289,7 +289,7 @@ class Studio:
             self._load.refused()
 
     def encoded(self, late_ms: float, cost_ms: float) -> None:
-        """A picture was encoded, so long after it was due, with so much CPU time."""
+        """A picture was encoded, `late_ms` after it was due, with `cost_ms` of CPU time."""
         if self._counts():
             self._load.encoded(late_ms, cost_ms)
 

@@ -274,7 +274,8 @@ def _lids(since_ms: float) -> Eyes:
 
 
 def _gaze(mood: AvatarMood, slot: int, within_ms: float) -> Eyes:
-    """Who thinks looks away, who listens looks at the notes at times, who speaks for a word."""
+    """The gaze in a mood: aside while thinking, down at the notes at times while listening, and
+    aside for a moment at times while speaking."""
     if mood == "thinking":
         return "aside"
     for glances, at_ms, lasts_ms in GLANCES_MS.get(mood, ()):
