@@ -1,4 +1,4 @@
-"""What the keys of a telephone say for the candidate. Pure.
+"""The answers that a candidate gives with the keys of a telephone. Pure.
 
 Key 1 asks for the question once more, key 2 for the next one. The words are the candidate's answer,
 as if they had been spoken: they are stored, and the report shows them.

@@ -5,8 +5,8 @@ from stages.interview.errors import UnknownLanguage
 from stages.interview.lines import LANGUAGES
 
 AVAILABLE = (*LANGUAGES, AUTO)
-"""What a client may ask for: a language of the interviewer, or that the recogniser finds the
-person's own."""
+"""The languages that a client may ask for: the interviewer's, or "auto": then the recogniser finds
+the person's own."""
 
 
 def requested(tag: str) -> str:

@@ -20,14 +20,14 @@ LEAST_ROOM = 2_000
 
 BEGIN = "Hello."
 GO_ON = "Please go on."
-"""What the user says where a server wants the user to speak first, or last."""
+"""The user's words where a server wants the user to speak first (`BEGIN`), or last (`GO_ON`)."""
 
 _OPTIONS = ("stream_options", "temperature", "tool_choice", "tools", "response_format")
 _CLIENTS = ("tool_choice", "tools")
 """Options whose values are a client's: a refusal of the value holds for its request only."""
 
 _PLAIN = ("stream_options", "temperature", "response_format")
-"""What is left out where a server does not say what it refuses."""
+"""The options that are left out where a server does not say what it refuses."""
 
 _FINAL = re.compile(
     r"api.?key|invalid key|unauthori[sz]ed|quota|billing|credit|content.{0,12}(?:policy|filter)"
@@ -82,7 +82,7 @@ class Form:
     once: frozenset[str] = frozenset()
 
     def lasting(self) -> "Form":
-        """What of this form holds for the server's next requests, too."""
+        """The part of this form that holds for the server's next requests, too."""
         return replace(self, once=frozenset())
 
     def shape(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class Form:
         )
 
     def differences(self) -> tuple[str, ...]:
-        """What is unusual about this form, in a few words each."""
+        """The differences of this form from the usual one, in a few words each."""
         told = []
         if self.limit != "max_tokens":
             other = f"{self.limit} in place of max_tokens" if self.limit else "no max_tokens"

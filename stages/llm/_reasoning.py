@@ -120,7 +120,7 @@ _TYPES = (
     *("json", "code", "text", "plain", "markdown", "html", "xml", "yaml", "python"),
     *("response", "answer", "message", "reply"),
 )
-"""What a header says of its text, where the mark is missing that should stand before it."""
+"""The types that a header gives its text, where the mark is missing that should stand before it."""
 
 _TYPE_BEGINS = "|".join(
     sorted({re.escape(one[:length]) for one in _TYPES for length in range(1, len(one) + 1)})

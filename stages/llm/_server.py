@@ -1,6 +1,7 @@
 """One chat server, asked in the form that it takes.
 
-What a refusal teaches is remembered for as long as the object lives, for each model of the server.
+The form that refusals led to is remembered for each model of the server, as long as the object
+lives.
 """
 
 import logging
@@ -68,7 +69,8 @@ class ChatServer:
                 form = following
 
     def learned(self) -> tuple[str, ...]:
-        """What is unusual about the server, in a few words each; with the model if they differ."""
+        """The differences of the server's form from the usual one, in a few words each; with the
+        model's name if the models' forms differ."""
         forms = set(self._forms.values())
         if len(forms) == 1:
             return forms.pop().differences()

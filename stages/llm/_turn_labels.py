@@ -1,4 +1,4 @@
-"""Takes away what a model writes of a script: who speaks, and the turns that it invents. Pure.
+"""Takes out of a model's text the labels of speakers and the turns that it invents. Pure.
 
 Models that learnt from transcripts begin with "Interviewer:", and some go on with the person's next
 answer. Where a server drops the marks of OpenAI's channels, their names are left in the text:
@@ -74,7 +74,7 @@ class OneTurn:
         return rest
 
     def _may_go_on(self, held: str) -> bool:
-        """Whether what follows decides if this is a label."""
+        """Whether more text is needed to decide if `held` is a label."""
         if len(held) > _LONGEST or held.endswith("\n"):
             return False
         if not self._begun and any(name.startswith(held) for name in _CHANNELS):
@@ -83,7 +83,7 @@ class OneTurn:
         return found is not None and any(name.startswith(found[1].lower()) for name in _NAMES)
 
     def _without_label(self, held: str) -> str | None:
-        """What of it follows a label; None where there is none."""
+        """The part of `held` after its label; None where it has no label to take out."""
         if not self._begun and (channel := _CHANNEL.match(held)):
             self._tail = None if channel[0] == _FINAL else ""
             self._held = "" if self._tail is None else None

@@ -13,10 +13,10 @@ import httpx
 from stages._http import HttpClient
 
 MOST_RESULT_BYTES = 64 << 10
-"""A longer result is refused: nothing of it is told to the model."""
+"""The longest result; a longer one is refused, and the model gets nothing of it."""
 
 DONE = "done"
-"""What the model is told of an empty result."""
+"""The text that the model gets in place of an empty result."""
 
 
 class HttpTool:

@@ -19,12 +19,12 @@ from pipeline.tool_rounds import LIMIT_S
 from stages._http_address import BaseAddress
 
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
-"""What chat servers take for the name of a function."""
+"""The names that chat servers take for a function."""
 
 MOST_TOOLS = 64
 MOST_FILE_BYTES = 1 << 20
 LONGEST_LIMIT_S = 60.0
-"""A turn waits for a function so long at most."""
+"""The longest time that a turn waits for a function."""
 
 
 class ToolsFileError(Exception):

@@ -104,7 +104,7 @@ PER = {
     "user": "user",
     "person": "person",
 }
-"""What stands behind a stroke that means "per"."""
+"""The units that may follow a stroke that means "per", and their words."""
 
 _PLURALS = {"query": "queries", "foot": "feet"}
 UNIT = "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True)))

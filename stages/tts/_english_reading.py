@@ -1,6 +1,6 @@
-"""What is read otherwise than it is written in English: numbers, dates, units, code. Pure.
+"""The rules that turn numbers, dates, units and code into the words that are read. Pure.
 
-Rules are tried in this order, each on the text that the ones before it left. Signs, links and
+The rules are tried in this order, each on the text that the ones before it left. Signs, links and
 markup have become words before (`pipeline.speakable`). Where a date of three numbers can be read in
 two ways, it is read in the American one, as the voices are American.
 """

@@ -217,8 +217,8 @@ def _begun(timed: deque[T], until_ms: float) -> tuple[T, ...]:
 
 
 def pieces(text: str) -> Iterator[tuple[int, str]]:
-    """What of a text is phonemised at once, and where it begins: some sentences, or as many words
-    of an endless one."""
+    """The pieces of a text that are phonemised at once, each with its beginning in the text: some
+    sentences, or as many words of an endless one."""
     start = 0
     while start < len(text):
         end = start + _PIECE

@@ -116,7 +116,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class SpeechPlan:
-    """What the first half of the network says of one part.
+    """The output of the network's first half for one part.
 
     `symbols` are the phonemes that the voice knows, with a `_` for the silence at both ends;
     `lengths` are theirs, in rows of 12.5 ms; `f0_hz` and `energy` have a value for each row.

@@ -111,7 +111,7 @@ class Waveform:
             self._pulsed = until
 
     def _weight(self, block: int) -> Floats:
-        """What the windows add up to in a block near an end, where rows are missing."""
+        """The sum of the windows in a block near an end, where rows are missing."""
         weight = np.full(ROW, 1e-11, np.float32)
         for index in range(_WINDOW_ROWS):
             if 0 <= block + LOOK_AHEAD - index < self._rows:

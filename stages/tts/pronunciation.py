@@ -1,8 +1,8 @@
 """How a sentence is read aloud in English: a lexicon, then rules. Pure.
 
-What is written in one way and said in another ("PostgreSQL", "p99", "$5", "3/4") becomes the words
-that are said, before a voice gets it. Where each spoken word comes from is known, so that a word's
-position in the speech is one in the sentence. The rules are in `stages.tts._english_reading`.
+Text that is not said as it is written ("PostgreSQL", "p99", "$5", "3/4") becomes the words that are
+said, before a voice gets it. The origin of each spoken word is kept, so that a word's position in
+the speech is one in the sentence. The rules are in `stages.tts._english_reading`.
 """
 
 import re
@@ -153,8 +153,8 @@ class Pronunciation:
                     break
 
     def _patterns_of(self, first: str) -> "list[_FoundAt]":
-        """What finds the entries that begin with this word. It is made when a text first has the
-        word: for all of 10,000 entries that would take half a second."""
+        """The patterns that find the entries whose first word this is. They are made when a text
+        first has the word: to make them for all of 10,000 entries would take half a second."""
         if first not in self._words:
             return []
         if first not in self._patterns:

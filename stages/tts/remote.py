@@ -31,7 +31,7 @@ class RemoteSynthesizer:
         self._lines = RemoteLines(urls, hello, provider=provider, key=key)
 
     def detail(self) -> str:
-        """What the worker says that it speaks with."""
+        """The worker's description of its voice, for people."""
         ready = self._lines.ready or {}
         words = [str(ready.get(name) or "")[:80] for name in ("provider", "detail")]
         return ", ".join(filter(None, words))
