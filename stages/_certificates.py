@@ -8,7 +8,7 @@ import httpx
 
 @lru_cache(maxsize=1)
 def trusted() -> ssl.SSLContext:
-    """Those that come with httpx, whatever the environment says.
+    """The certificates that come with httpx; the environment cannot change them.
 
     One context for all clients of the process: reading the certificates takes some 25 ms each time.
     """

@@ -11,8 +11,8 @@ PIECE_BYTES = 64 << 10
 
 ROOM_BYTES = 1 << 20
 MOST_TIMES = 100
-"""A body may become `ROOM_BYTES` and so many times its own size: event streams, which repeat
-themselves, become up to 50 times as large."""
+"""A body may become as large as `ROOM_BYTES` and this many times its own size: event streams, which
+repeat themselves, become up to 50 times as large."""
 
 _GZIP = ("gzip", "x-gzip")
 PLAIN = ("", "identity", "none", "utf-8", "utf8")
@@ -38,7 +38,7 @@ class CodedBody:
         self._decoder = None if coding in PLAIN else zlib.decompressobj(_EITHER_FRAME)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What the next bytes of the body hold, as far as they tell it, in pieces.
+        """The decoded content of the next bytes of the body, in pieces, as far as it is complete.
 
         Raises `BadlyCoded`.
         """

@@ -130,7 +130,7 @@ def _ogg_followers(file: BinaryIO, size: int) -> Iterator[int]:
 
 
 def _ogg_kind(packet: bytes) -> bytes:
-    """What a decoder has to know of a stream, by its first packet; b"" if it is no audio.
+    """The part of a stream's first packet that its decoder depends on; b"" if it is no audio.
 
     Streams of Vorbis or FLAC with equal beginnings need not have equal code books.
     """

@@ -11,10 +11,11 @@ from typing import Literal
 Verdict = Literal["alive", "ping", "dead"]
 
 SUSPECT_S = 1.5
-"""After so long a silence it is looked at whether the process was stopped."""
+"""The silence, in seconds, after which it is checked whether the process was stopped."""
 
 HELD_UP_S = 0.25
-"""Whoever asks so much too late was held up itself, and may not have read the answer."""
+"""Seconds from the deadline to a call of `expire` that is late: its caller was held up itself, and
+may not have read the answer."""
 
 
 class Heartbeat:
@@ -39,7 +40,8 @@ class Heartbeat:
             self.deadline = now + self._every_s
 
     def expire(self, now: float, stopped: Callable[[], bool]) -> Verdict:
-        """What is due: a "ping" to be sent, or the end of the process. `stopped` looks at it."""
+        """The verdict: send a "ping", or the process is "dead" and to be ended, or nothing is due
+        ("alive"). `stopped` says whether the process was stopped."""
         late_s = now - self.deadline
         if late_s < 0:
             return "alive"

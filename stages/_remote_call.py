@@ -13,7 +13,8 @@ from stages._work_replies import WorkReplies
 
 MOST_REPLIES = 1024
 MOST_REPLY_BYTES = 16 * 1024 * 1024
-"""What may wait of one call's replies for who reads them; a call with more has failed."""
+"""The most replies of one call, and the most bytes of their sound, that may wait to be read. A call
+with more has failed."""
 
 NO_SOUND = np.zeros(0, np.int16)
 
@@ -59,7 +60,7 @@ class RemoteCall(WorkReplies[RemoteReply]):
         self._provider = provider
         self.epoch = 0
         self.holder: CallHolder | None = None
-        """The connection that has it; None once it is over."""
+        """The connection that has the call; None once the call is over."""
         self._bytes = 0
 
     def send(self, kind: str, **fields: object) -> None:

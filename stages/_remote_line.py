@@ -46,8 +46,8 @@ _LAST = ("final", "end")
 class RemoteLine:
     """A connection to `url`, which begins with its first call, or when it is made for a probe.
 
-    `hello` is what the worker is told; `on_idle` is called when a call is over and another may
-    begin, `on_end` once when none can.
+    `hello` is the first message to the worker. `on_idle` is called when a call is over and another
+    may begin, `on_end` once when none can.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class RemoteLine:
     ) -> None:
         self.url = url
         self.ready: Fields | None = None
-        """What the worker has said of itself; None before that."""
+        """The worker's description of itself; None before it has come."""
         self.reason = ""
         """Why the connection ended; "" while it lasts."""
         self.failed = False
-        """It ended by itself, and not in order."""
+        """Whether the connection ended by itself, and not in order."""
         self.draining = False
-        """The worker takes no further call."""
+        """Whether the worker takes no further call."""
         self.idle_since = 0.0
         self.settled = asyncio.Event()
-        """It is ready, or has ended."""
+        """Set when the worker is ready or the connection has ended."""
         self._hello = hello
         self._stage = str(hello["stage"])
         self._provider = provider

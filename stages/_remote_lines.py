@@ -1,7 +1,7 @@
 """The connections of a process to the workers of one stage: each carries one call at a time.
 
-Who answers is decided when a connection is made: by the order of the addresses here, or by what
-balances connections behind one of them. A connection is kept for the next call.
+The worker is chosen when a connection is made: by the order of the addresses here, or by a load
+balancer behind one of them. A connection is kept for the next call.
 """
 
 import asyncio
@@ -21,18 +21,20 @@ MOST_CALLS = 512
 
 MOST_IDLE = 8
 IDLE_S = 60.0
-"""So many connections are kept for the next calls, and for so long; one of them always."""
+"""The most idle connections that are kept for the next calls, and how long, in seconds, each is
+kept. The latest one is always kept."""
 
 FIRST_AVOIDED_S = 1.0
 MOST_AVOIDED_S = 8.0
-"""An address at which a connection failed is asked last for so long, twice as long each time."""
+"""How long an address is asked last after a connection to it failed: at first, and at most. The
+time doubles with each failure."""
 
 
 class RemoteLines:
     """Calls to the workers at `urls`, in the name of `provider`.
 
-    `hello` is told to each: the stage, and what it needs to know. All methods belong to one event
-    loop; `open` never raises and never waits.
+    `hello` is the first message to each worker: the stage, and its settings. All methods belong to
+    one event loop; `open` never raises and never waits.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class RemoteLines:
         key: str | None = None,
     ) -> None:
         self.ready: Fields | None = None
-        """What the worker that answered last has said of itself."""
+        """The description that the latest worker to answer gave of itself; None before that."""
         self._urls = tuple(urls)
         self._hello = hello
         self._stage = str(hello["stage"])

@@ -2,7 +2,7 @@
 
 Control is JSON in text messages, sound is in binary ones. A connection carries one call at a time;
 each call has an `epoch`, which grows from call to call, and everything about it names that epoch.
-What comes of an older epoch is late and is dropped.
+A message of an older epoch is late and is dropped.
 """
 
 import json
@@ -27,7 +27,7 @@ LONGEST_SENTENCE: Final = 4096
 """Characters; a longer sentence is cut."""
 
 LONGEST_PAUSE_S: Final = 60.0
-"""For so long a worker may ask for no calls."""
+"""The longest time for which a worker may ask for no calls."""
 
 MOST_HINTS: Final = 200
 LONGEST_HINT: Final = 60
@@ -104,7 +104,7 @@ def heard(data: bytes, most_bytes: int) -> tuple[int, Samples]:
 
 
 def transcript_fields(transcript: Transcript) -> dict[str, Any]:
-    """What a worker tells of a transcript."""
+    """The fields of a worker's message with a transcript."""
     return {
         "text": transcript.text,
         "language": transcript.language,
@@ -114,7 +114,7 @@ def transcript_fields(transcript: Transcript) -> dict[str, Any]:
 
 
 def transcript(turn: int, fields: Fields, *, final: bool) -> Transcript:
-    """A transcript as a worker tells it. Raises `ProtocolViolation`."""
+    """The transcript in a worker's message. Raises `ProtocolViolation`."""
     confidence = fields.get("confidence")
     if confidence is not None and not (type(confidence) in (int, float) and 0 <= confidence <= 1):
         raise ProtocolViolation("confidence is no number from 0 to 1")
@@ -137,7 +137,7 @@ def _words(listed: Any) -> Iterator[Word]:
 
 
 def speech_fields(speech: Speech) -> dict[str, Any]:
-    """What a worker tells of a piece of speech, before its sound."""
+    """The fields of the message that a worker sends before the sound of a piece of speech."""
     return {
         "cues": [[cue.at_ms, cue.duration_ms, cue.shape, cue.weight] for cue in speech.cues],
         "words": [[word.offset, word.length, word.at_ms] for word in speech.words],
@@ -145,7 +145,7 @@ def speech_fields(speech: Speech) -> dict[str, Any]:
 
 
 def speech(turn: int, fields: Fields, pcm: Samples) -> Speech:
-    """A piece of speech as a worker tells it. Raises `ProtocolViolation`."""
+    """The piece of speech in a worker's message, with its sound. Raises `ProtocolViolation`."""
     cues = _rows(fields.get("cues", []), (int, int, str, float))
     words = _rows(fields.get("words", []), (int, int, int))
     return Speech(

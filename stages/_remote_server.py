@@ -34,7 +34,7 @@ HELLO_S = 5.0
 """How soon after the handshake a gateway has to say `hello`."""
 
 PING_S = 10.0
-"""A gateway that answers no ping for so long has gone, and its call with it."""
+"""The longest time for an answer to a ping; then the gateway has gone, and its call with it."""
 
 CLOSE_S = 0.5
 LAST_WORDS_S = 1.0
@@ -50,9 +50,9 @@ RESTARTING, POLICY, PROTOCOL_ERROR = 1012, 1008, 1002
 class StageServer:
     """Serves `stage`, whose slot is "stt" or "tts", to gateways that show `key`, if there is one.
 
-    At most `places` calls are under way at a time; more are told to come later. `convert` makes a
-    converter from a voice's sample rate to the one that a gateway wants. Run `serve`, and `drain`
-    to end it.
+    At most `places` calls are under way at a time; a further one is refused as busy. `convert`
+    makes a converter from a voice's sample rate to the one that a gateway wants. Run `serve`, and
+    `drain` to end it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a worker does for one gateway's connection: one call at a time."""
+"""The work of a worker for one gateway's connection: one call at a time."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable

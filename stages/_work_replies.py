@@ -10,7 +10,7 @@ from pipeline.errors import StageError, StageFailed
 
 
 class WorkReply(Protocol):
-    """A message of whoever does the work."""
+    """A message from the process that does the work."""
 
     @property
     def last(self) -> bool:
@@ -44,7 +44,7 @@ class WorkReplies(ABC, Generic[R]):
 
     @abstractmethod
     def _end(self, *, tell: bool) -> None:
-        """Note that the work is over, tell its holder so, and wake who waits."""
+        """Note that the work is over, tell its holder so, and wake the reader that waits."""
 
     @abstractmethod
     def _no_reply(self) -> StageFailed:

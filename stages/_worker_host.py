@@ -149,7 +149,7 @@ class _Client(asyncio.Protocol):
         except StageBusy as error:
             self._send(pack(number, "busy", {"text": error.detail}, last=True))
         except StageFailed as error:
-            if job.refused:  # between two processes: whoever asks again gets the next one
+            if job.refused:  # no process was running: a job that is sent again gets the next one
                 self.give_up()
             elif not job.lost:  # then the connection ends as well
                 self._send(pack(number, "failed", {"text": error.detail}, last=True))

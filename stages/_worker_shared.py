@@ -19,7 +19,7 @@ def host() -> Path | None:
 
 
 class Child(Protocol):
-    """What is told of the process (`stages._worker_process.Process`)."""
+    """The callbacks for what happens to a process (`stages._worker_process.Process`)."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
 
@@ -43,10 +43,10 @@ class SharedChild(asyncio.Protocol):
     # --- what a Process calls ------------------------------------------------------------------
 
     def get_pid(self) -> None:
-        """It is not a child of this process."""
+        """None: the process is no child of this one."""
 
     def get_returncode(self) -> None:
-        """Nor does this process learn how it ended."""
+        """None: this process does not learn how it ended."""
 
     def get_pipe_transport(self, fd: int) -> asyncio.Transport | None:
         return self._socket

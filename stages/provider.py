@@ -24,8 +24,8 @@ class Server:
 class Options:
     """The configuration of the built-in providers. None means not configured.
 
-    `language` is the code of the language that recognisers must know ("en"), None for any; what an
-    utterance is in is told with it.
+    `language` is the code of the language that recognisers must know ("en"), None for any; the
+    language of an utterance is given with the utterance.
     `whisper_words` and `stt_words` ask Whisper and the transcription server for the words' times.
     `stt_workers` and `tts_workers` are URLs of workers elsewhere, which `worker_key` opens.
     `avatar_url` is the server that animates faces, and may contain a password. `whisper_model` is a

@@ -118,7 +118,7 @@ def obstacle(provider: Provider, options: Options) -> str | None:
 
 
 def flaw(provider: Provider, options: Options) -> str | None:
-    """What is wrong with the files of a provider that its check lets pass, or None. Never raises.
+    """The fault in a provider's files that its check does not find, or None. Never raises.
 
     Reads the files whole.
     """
