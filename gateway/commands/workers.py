@@ -26,7 +26,7 @@ MODELS: Final = "models"
 
 @dataclass(frozen=True, slots=True)
 class WorkerOrder:
-    """What a process has to know: which one it is, its settings, its sockets and its folder."""
+    """The settings of one process: its index, the gateway's settings, its sockets, its folder."""
 
     index: int
     settings: Settings
@@ -35,7 +35,7 @@ class WorkerOrder:
     workers: int
     tls: Tls | None = None
     tells: bool = False
-    """Whether it prints what a server prints."""
+    """Whether the process prints at the terminal that the gateway listens."""
 
 
 def serve_together(settings: Settings, listeners: Sequence[socket.socket], tls: Tls | None) -> None:

@@ -33,7 +33,7 @@ ROUND_S = 60.0
 """A recogniser that takes longer for ten seconds of speech is of no use."""
 
 LEAST = 0.0001
-"""The smallest real-time factor that is told apart from none."""
+"""The smallest real-time factor that is reported, so that a measured one is never 0."""
 
 PIECE = INPUT_RATE_HZ // 10
 

@@ -34,7 +34,7 @@ def report(figures: CapacityFigures, plans: Sequence[CallsPlan], assumed: Assump
 
 
 def measured_lines(figures: CapacityFigures) -> list[str]:
-    """What one machine carries."""
+    """The lines about what one machine carries, as measured."""
     head = f"Measured on {figures.date} with Parley {figures.parley}"
     return [
         f"{head}, {_count(figures.cores, 'core')} ({figures.processor}):",
@@ -49,7 +49,7 @@ def measured_lines(figures: CapacityFigures) -> list[str]:
 
 
 def plan_lines(plans: Sequence[CallsPlan]) -> list[str]:
-    """A column for each number of calls."""
+    """The table of the plans: a column for each number of calls."""
     rows: list[tuple[str, Cell]] = [
         ("calls at the same time", lambda plan: _number(plan.calls)),
         ("people who speak at the same time", lambda plan: _number(plan.speaking)),
@@ -73,7 +73,7 @@ def plan_lines(plans: Sequence[CallsPlan]) -> list[str]:
 
 
 def assumption_lines(figures: CapacityFigures, assumed: Assumptions) -> list[str]:
-    """What the plans rest on, a sentence to a line."""
+    """The assumptions of the plans, one to a line."""
     load = assumed.load_percent
     lines = [
         f"{assumed.speaking_percent} % of the people in calls speak at the same time (--speaking).",
