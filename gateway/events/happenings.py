@@ -26,7 +26,7 @@ LAST_S: Final = 2.0
 """How long the end of the process waits for the store."""
 
 MOST_NOTED: Final = 256
-"""What waits while the store does not work; then the oldest are dropped."""
+"""The largest number of events that wait for the store; beyond it the oldest are dropped."""
 
 OpenBreakers = Callable[[], Iterable[tuple[str, bool]]]
 """The breakers by their names, and whether each is open."""

@@ -28,7 +28,7 @@ class Webhooks:
 
     @property
     def all(self) -> tuple[Webhook, ...]:
-        """Who is told, in the file's order."""
+        """The webhooks that get events, in the file's order."""
         return self._file.webhooks
 
     @asynccontextmanager

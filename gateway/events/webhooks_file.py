@@ -1,4 +1,4 @@
-"""The file of webhooks: from its text to who is told of what. Pure."""
+"""The file of webhooks, read from its text: which receiver gets which types of events. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class WebhooksFile:
-    """Who is told of events, and in which networks they may be."""
+    """The webhooks of a file, and the networks in which their receivers may be."""
 
     webhooks: tuple[Webhook, ...]
     networks: AllowedNetworks
