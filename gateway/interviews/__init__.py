@@ -6,7 +6,7 @@ session, `answers` the one way by which answers are committed, `state` and `writ
 written interview, `service` what requests need of the process. `uploads` turns a recording into an
 answer, and `answer_jobs` holds answers that are being recognised. `transcripts`, `recorder`,
 `recordings`, `speech_files` and `kept_reports` are what is kept or made of an interview; `events`
-tells of it while it goes on, and `telling` says what is told for good.
+passes on what happens in it to watchers, and `telling` drafts the events that are stored.
 """
 
 __all__: list[str] = []

@@ -60,7 +60,7 @@ class _Ring:
 class Events:
     """The events of this process's sessions, and those that were added.
 
-    `happened` is told of the former, for watchers in other processes.
+    `happened` is called with each event of the former, for watchers in other processes.
     """
 
     def __init__(self, happened: Happening | None = None) -> None:
@@ -72,13 +72,13 @@ class Events:
         self.closed = False
 
     def publish(self, session_id: str, kind: Kind, data: dict[str, Any]) -> None:
-        """Add an event, tell of it, and wake the session's watchers. Never waits."""
+        """Add an event, call `happened`, and wake the session's watchers. Never waits."""
         self.add(session_id, kind, data)
         if self._happened is not None:
             self._happened(session_id, kind, data)
 
     def add(self, session_id: str, kind: Kind, data: dict[str, Any]) -> None:
-        """Add an event, which another process may have told of. Never waits."""
+        """Add an event, perhaps from another process, and wake the watchers. Never waits."""
         ring = self._ring(session_id)
         if len(ring.events) == RING:
             ring.dropped = ring.events[0][0]

@@ -1,4 +1,4 @@
-"""The store's names for everything about a session, and their renewal. Pure.
+"""The keys of all that the store has about a session, and the renewal of the entries. Pure.
 
 =======================  ======  ================================================================
 ``session:ID``           entry   the record: `gateway.interviews.sessions`
@@ -14,8 +14,8 @@
 ``lease:TOKEN``          entry   that a process still runs: `gateway.interviews.leases`
 =======================  ======  ================================================================
 
-No other module makes such a name; those of tickets, passes and client secrets are made where they
-are read (`gateway.security.tickets`, `gateway.live.client_secrets`), and those of events in
+No other module makes such a key. The keys of tickets, passes and client secrets are made where they
+are read (`gateway.security.tickets`, `gateway.live.client_secrets`), those of events in
 `gateway.events`. All but the last three contain the session's id as their subject, so the store
 erases them with the session. A response names its session in its `Put`, as a ticket, a pass and an
 event do, and has its own lifetime. The marker of a deletion

@@ -1,8 +1,8 @@
-"""What the processes on one store tell of themselves in their leases, and whether they fit.
+"""The release and settings that each process on a store writes to its lease, compared.
 
-Sessions pass from one process to another, so what differs is said in the log of the one that starts
-later. Nothing is refused: gateways are brought to another release, or to other settings, one after
-the other, and records of either release are read by the other.
+Sessions pass from one process to another, so the process that starts later logs the differences.
+Nothing is refused: gateways are brought to another release, or to other settings, one after the
+other, and processes of either release read the records of the other.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from gateway.store import Store, StoreError
 logger = logging.getLogger("parley.neighbours")
 
 MOST = 200
-"""Leases that are looked at."""
+"""The largest number of leases that are compared."""
 
 LIMIT_S = 2.0
 """So long a start may wait for the store to tell."""
@@ -48,7 +48,7 @@ class Traits:
 
     @classmethod
     def here(cls, settings: Settings) -> "Traits":
-        """Those of this process."""
+        """The release and the settings of this process."""
         return cls(
             __version__,
             {
@@ -59,11 +59,11 @@ class Traits:
         )
 
     def told(self) -> bytes:
-        """For the lease."""
+        """The traits as JSON, for the lease."""
         return json.dumps({"version": self.version, "settings": {**self.settings}}).encode()
 
     def differences(self, lease: bytes) -> list[str]:
-        """What another process's lease says that does not fit, a sentence each."""
+        """The differences from the process whose lease this is, a sentence each."""
         try:
             told = json.loads(lease)
             version, settings = str(told["version"])[:40], dict(told["settings"])
@@ -86,9 +86,9 @@ class Traits:
 
 
 async def compare(store: Store, own_token: str, own: Traits) -> None:
-    """Log what does not fit between this process and the others, and the store's clock, once.
+    """Log once how the other processes and the store's clock differ from this process.
 
-    A store that does not work is no hindrance.
+    If the store does not work, nothing is raised.
     """
     try:
         async with asyncio.timeout(LIMIT_S):

@@ -111,7 +111,7 @@ async def open_interview_service(
     assessor: Assessor,
     happened: Happening | None = None,
 ) -> AsyncIterator[InterviewService]:
-    """The interview service of a process; `happened` is told of the sessions' events.
+    """The interview service of a process; `happened` is called with each event of its sessions.
 
     Leaving ends the watchers, cancels the uploads under way and closes the assessor.
     """

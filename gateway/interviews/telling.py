@@ -1,4 +1,4 @@
-"""What is told of an interview's steps: drafts of events, committed with the steps. Pure."""
+"""Drafts of the events of an interview's steps, which are committed with the steps. Pure."""
 
 from typing import Any
 
