@@ -1,7 +1,7 @@
-"""Asks what counts, for as long as it answers, and says when it does not.
+"""Asks a store to count calls while it answers, and reports when it does not.
 
-Time in which our own loop was late is none in which the store was silent: its answer may have come
-long ago, and nobody has looked. Limits must not go off since a process is busy.
+Time in which this process's loop was late does not count as silence of the store, whose answer may
+have come unread. Limits must not be switched off because a process is busy.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ MOST_TICKS: Final = 2 * TICKS
 
 
 class NotCounted(Exception):
-    """A call was not counted. `busy`: not since the store is away, but since too many ask it, or
-    since this process is late itself."""
+    """A call was not counted. `busy`: not because the store is away, but because too many calls ask
+    it, or because this process is late."""
 
     def __init__(self, *, busy: bool = False) -> None:
         super().__init__(busy)
@@ -40,7 +40,7 @@ class NotCounted(Exception):
 
 
 class AskedStore:
-    """Asks a store to count, `what` it counts. It may be cancelled."""
+    """Asks a store to count; `what` names the counted calls. It may be cancelled."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -50,13 +50,13 @@ class AskedStore:
 
     @property
     def lost(self) -> bool:
-        """Whether the last call could not be counted since the store was away."""
+        """Whether the last call could not be counted because the store was away."""
         return self._lost
 
     async def ask(self, counted: Callable[[], Awaitable[T]], *, anyway: bool = False) -> T:
-        """What `counted` returns; `anyway`: also while others wait for the store to be back.
+        """The result of `counted`. Raises `NotCounted`.
 
-        Raises `NotCounted`.
+        While the store is away, one call at a time tries it; with `anyway`, this one always does.
         """
         loop = asyncio.get_running_loop()
         if self._lost and not anyway and (self._trying or loop.time() < self._try_at):

@@ -44,10 +44,10 @@ Limit = Bucket | Quota
 
 @dataclass(frozen=True, slots=True)
 class LimitVerdict:
-    """What a limit says of a request.
+    """The verdict of one limit on a request.
 
-    `remaining` are the requests that may come at once after it, `reset_s` is when as many as ever
-    may, `wait_s` when the next one may.
+    After it, `remaining` requests may come at once; `most` requests may in `reset_s` seconds, and
+    the next one in `wait_s` seconds.
     """
 
     limit: Limit
@@ -63,7 +63,7 @@ class LimitVerdict:
 
     @property
     def window_s(self) -> int:
-        """In which time as many may come."""
+        """The time, in seconds, in which `most` requests may come."""
         if isinstance(self.limit, Quota):
             return DAY_S
         return max(1, math.ceil(self.limit.rate.window_s))

@@ -111,7 +111,7 @@ class Limiter:
         return verdicts
 
     def _uncounted(self, limits: Sequence[Limit], *, busy: bool) -> tuple[LimitVerdict, ...]:
-        """What becomes of a request that cannot be counted. Raises `LimitsUnavailable`."""
+        """Let a request through that cannot be counted, or raise `LimitsUnavailable`."""
         down = self.rules.down
         quota = any(isinstance(limit, Quota) for limit in limits)
         if down == "closed" or (down == "auto" and (quota or busy)):
@@ -120,7 +120,7 @@ class Limiter:
 
 
 def limiter_of(settings: Settings, store: Store) -> Limiter | None:
-    """What counts requests by the settings, in Redis where the store is; None without limits."""
+    """The limiter of the settings; it counts in Redis if that is the store. None without limits."""
     rules = LimitRules(
         _rate(settings.limit_address),
         _rate(settings.limit_key),

@@ -45,7 +45,8 @@ class TokenQuota:
 
 @dataclass(frozen=True, slots=True)
 class TokenVerdict:
-    """What a quota says of a call: `remaining` tokens after it, all of them again in `reset_s`."""
+    """The verdict of one quota on a call: `remaining` tokens are left after it, and the whole quota
+    is there again in `reset_s` seconds."""
 
     limit: TokenQuota
     allowed: bool
@@ -59,16 +60,16 @@ class TokenVerdict:
 
     @property
     def wait_s(self) -> float:
-        """When the next call may come, for one that may not."""
+        """The seconds until the next call may come; 0 if this one may."""
         return 0.0 if self.allowed else self.reset_s
 
 
 def judged(
     quotas: Sequence[TokenQuota], used: Sequence[int], tokens: int, now: float
 ) -> tuple[TokenVerdict, ...]:
-    """What each quota says of a call of at least so many tokens, after those that are `used`.
+    """The verdict of each quota on a call of at least `tokens`, after the tokens that are `used`.
 
-    Where one refuses, the call is counted in none.
+    If one quota refuses, the call is counted in none.
     """
     refused = any(before >= quota.most for quota, before in zip(quotas, used, strict=True))
     return tuple(
@@ -84,8 +85,8 @@ def judged(
 
 
 def crowded(verdicts: Sequence[TokenVerdict], under_way: Sequence[int]) -> TokenVerdict | None:
-    """The quota of which calls under way may take all that is left; `under_way` are the tokens that
-    those may still take, of each."""
+    """The first verdict whose `remaining` tokens the calls under way may use up, or None;
+    `under_way` has the tokens that those calls may still take of each quota."""
     found = zip(verdicts, under_way, strict=True)
     return next((one for one, tokens in found if tokens and one.remaining <= tokens), None)
 
@@ -93,7 +94,7 @@ def crowded(verdicts: Sequence[TokenVerdict], under_way: Sequence[int]) -> Token
 def spent(
     quotas: Sequence[TokenQuota], kept: Mapping[str, int], tokens: int, now: float
 ) -> dict[str, int]:
-    """What is kept for each quota's key with so many tokens more; never less than none."""
+    """The new count for the key of each quota: the `kept` one and `tokens`, but at least 0."""
     keys = [quota.key(now) for quota in quotas]
     return {key: max(0, kept.get(key, 0) + tokens) for key in keys}
 
