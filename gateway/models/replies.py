@@ -22,22 +22,22 @@ LEAST_LOGPROB: Final = -1e6
 """Smaller ones are as impossible, and their sum might be no number."""
 
 MOST_READ_BYTES: Final = 4_000_000
-"""The usage of a longer reply is not looked for: it is an estimate."""
+"""The usage of a longer reply is not read but estimated."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyWishes:
-    """What a client has asked for of what every reply is asked for."""
+    """Whether the client itself asked for a reply's usage, and for its probabilities."""
 
     usage: bool = True
     logprobs: bool = True
 
 
 class ReplyReader:
-    """One reply, piece by piece: `feed` returns what of it the client gets.
+    """One reply, read piece by piece: `feed` returns the part that the client gets.
 
-    One that is `judged` is kept as text, too, and comes with `finish` if it is whole; who feeds it
-    sets its bound. Raises `stages._sse.MalformedStream` for an event that is too long.
+    The text of a `judged` reply is kept, too; if it is no stream, `finish` returns all of it. The
+    caller limits its length. Raises `stages._sse.MalformedStream` for an event that is too long.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ReplyReader:
         return b"" if self._judged else piece
 
     def finish(self) -> bytes:
-        """The body is at its end."""
+        """The rest of what the client gets, at the end of the body."""
         self._ended = True
         if self._events is not None:
             return b"".join(map(self._event, self._events.finish()))
@@ -85,10 +85,10 @@ class ReplyReader:
 
     @property
     def usage(self) -> CallUsage:
-        """What it has taken so far; an estimate where the server has not told it yet.
+        """The tokens that the reply has taken so far; estimated if the server has not told them.
 
-        Some tell it with each piece, and others begin with that of the request: where the reply was
-        broken off, what has come counts at least.
+        Some servers tell them with each piece, and others first tell those of the request. For a
+        reply that was broken off, at least the text that has come is counted.
         """
         estimated = estimated_tokens(self._characters)
         told = self._usage
@@ -100,7 +100,7 @@ class ReplyReader:
 
     @property
     def facts(self) -> ReplyFacts:
-        """What it tells, once it is finished."""
+        """The facts by which the finished reply is judged."""
         text = "".join(self._text)
         return ReplyFacts(
             empty=not text.strip() and not self._called,

@@ -1,6 +1,6 @@
-"""What a service is asked for a client's request. Pure.
+"""The request that a service gets for a client's request. Pure.
 
-A reply is asked for with more than its client wants; `replies` takes it out again.
+It asks for more in the reply than the client wants; `replies` removes that again.
 """
 
 import hashlib
@@ -15,18 +15,16 @@ PREFIX: Final = b"/v1"
 
 MOST_PLAIN: Final = 64
 PLAIN_S: Final = 600.0
-"""For so long a server is asked for nothing beside what its client wants, when it has refused that.
-It may have been about the one request: other clients' replies must not stay unjudged for it."""
+"""How long a server gets requests without additions after it has refused one. It may have refused
+that request only: other clients' replies must not stay unjudged for it."""
 
 Addition = tuple[str, str, tuple[str, ...]]
-"""What a service, and which model of it, was asked for beside what a client wants."""
+"""A service, its model, and the names of the fields that were added to a client's request."""
 
 
 def asked_for(spec: ModelSpec, body: Mapping[str, Any], *, plain: bool = False) -> dict[str, Any]:
-    """What a service is asked for: usage of a stream, and probabilities where a reply is judged.
-
-    `plain` leaves both out, for servers that refuse them.
-    """
+    """The body for the service: it asks for a stream's usage, and for probabilities if a reply is
+    judged. `plain` leaves both out, for servers that refuse them."""
     wanted = {**body, "model": spec.model}
     if plain:
         return wanted
@@ -38,7 +36,7 @@ def asked_for(spec: ModelSpec, body: Mapping[str, Any], *, plain: bool = False) 
 
 
 def addition_to(spec: ModelSpec, body: Mapping[str, Any]) -> Addition:
-    """What `asked_for` adds to a client's request; no names where it adds nothing."""
+    """The addition of `asked_for` to a client's request; without names if it adds nothing."""
     wanted, plain = asked_for(spec, body), asked_for(spec, body, plain=True)
     added = tuple(name for name, value in wanted.items() if plain.get(name) != value)
     return spec.service, spec.model, added

@@ -21,7 +21,7 @@ MOST_PINNED: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ReplyFacts:
-    """What a reply tells: `confidence` from 0 to 1, None where the model gives no probabilities."""
+    """The facts about a reply: `confidence` is 0 to 1, or None where there are no probabilities."""
 
     empty: bool = False
     failed: bool = False
