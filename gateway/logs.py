@@ -48,7 +48,7 @@ LOOKS_SECRET = (
     # Parley's own tickets, passes, observers' tokens and resume tokens.
     (re.compile(r"\b(p[orst]_)[A-Za-z0-9_-]{16,}"), rf"\1{HIDDEN}"),
 )
-"""What credentials look like, and what is logged in their place."""
+"""The patterns of credentials, each with the text that is logged in their place."""
 
 CONTROLS = {code: "�" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"}
 """Control characters, which terminals interpret."""

@@ -1,4 +1,4 @@
-"""What an operator sees of the gateway.
+"""Figures, logs and traces of the gateway for its operator.
 
 `turn_record` puts a turn together from its session's outputs, and `sessions` follows the live ones
 and logs a line for each turn. `metrics` counts for Prometheus, `scrape` samples when it asks, and

@@ -36,10 +36,10 @@ class ObservedSession:
     turns: int = 0
     degraded: int = 0
     voice_to_voice_ms: float | None = None
-    """Of the latest turn that had a reply."""
+    """The latency of the latest turn that had a reply."""
     steps: dict[str, str] = field(default_factory=dict)
-    """What stood in for a provider in the latest turn, by stage. Under "avatar": what draws the
-    face, or at which level, once that has changed."""
+    """The substitute of a provider in the latest turn, by stage. Under "avatar": what draws the
+    face, or the quality level, once that has changed."""
     leave: Callable[[], None] = _nothing
     """Ends the session as if its client had said good-bye; once it has begun. A plain call."""
     _recorder: TurnRecorder = field(default_factory=TurnRecorder)

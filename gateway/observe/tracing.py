@@ -32,7 +32,7 @@ from gateway.observe.turn_record import TurnRecord, first_ms
 logger = logging.getLogger("parley.traces")
 
 MOST_WAITING = 2048
-"""So many spans wait to be sent; more are dropped."""
+"""The largest number of spans that wait to be sent; more are dropped."""
 
 SEND_S = 3.0
 """The limit of one request to the collector."""

@@ -30,10 +30,10 @@ NOBODY = "none"
 """Stands for the stage where nothing was heard and no stage is to blame."""
 
 MOST_OPEN = 8
-"""So many turns of a session are followed at a time; the oldest are forgotten."""
+"""The largest number of turns of a session that are followed; beyond it the oldest is dropped."""
 
 MOST_DEGRADED = 16
-"""So many degradations of a turn are kept."""
+"""The largest number of degradations that are kept of a turn."""
 
 
 @dataclass(frozen=True, slots=True)
