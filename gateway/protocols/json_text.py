@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pydantic_core import PydanticSerializationError, to_json
 
 _JSON = json.JSONEncoder(separators=(",", ":"))
-"""`json.dumps` with options makes an encoder for every message."""
+"""The one encoder: `json.dumps` with options would make one for each message."""
 
 
 def json_text(message: Mapping[str, object]) -> str:

@@ -33,7 +33,7 @@ class ToolWish(BaseModel):
         return self.description is not None or self.parameters is not None
 
     def tool(self) -> Tool:
-        """The client's function, as the model is told of it."""
+        """The client's function, in the form that the model gets."""
         parameters = self.parameters or {"type": "object", "properties": {}}
         return Tool(self.name, self.description or "", parameters)
 

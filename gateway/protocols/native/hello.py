@@ -108,7 +108,7 @@ class Hello(HelloPart):
 
 
 def read_hello(message: dict[str, Any]) -> Start:
-    """What a hello asks for. Raises `ProtocolError`, which is fatal."""
+    """The start of a session that a hello asks for. Raises a fatal `ProtocolError`."""
     if message.get("version") != VERSION:
         raise ProtocolError("bad_hello", f"this server speaks version {VERSION}", fatal=True)
     try:

@@ -59,7 +59,7 @@ def _own(delegation_id: str | None) -> str | None:
 
 
 class AppendContext(LiveFields):
-    """What the chat model is to know: `commentary` is to be spoken of, the others are silent."""
+    """Text for the chat model, which speaks about `commentary` and is silent about the others."""
 
     type: Literal[
         "session.instructions.append", "session.thinking.append", "session.commentary.append"

@@ -155,7 +155,7 @@ class InitialItemFields(LiveFields):
 
 
 class LiveSessionFields(LiveFields):
-    """What `session.start` asks for. `triggers` that are not empty are refused."""
+    """The fields of `session.start`. `triggers` that are not empty are refused."""
 
     model: Model
     audio: LiveAudioFields | None = None
@@ -168,7 +168,7 @@ class LiveSessionFields(LiveFields):
 
 
 class UpdateFields(LiveFields):
-    """What `session.update` may change."""
+    """The fields that `session.update` may change."""
 
     delegation: DelegationFields | None = None
     triggers: Annotated[list[Any], Field(max_length=0)] | None = None
@@ -189,7 +189,7 @@ class MessageFields(LiveFields):
 
 
 class ResultFields(LiveFields):
-    """What a function of the client returned."""
+    """The result that a function of the client returned."""
 
     type: Literal["function_call_output"]
     call_id: CallId

@@ -18,7 +18,7 @@ BEGIN = "The first event of a session is session.start."
 
 @dataclass(frozen=True, slots=True)
 class LiveOpening:
-    """What the URL says of a session: the interview's role, and the person's language."""
+    """The settings in a session's URL: the interview's role, and the person's language."""
 
     interview: InterviewRequest | None = None
     language: str | None = None

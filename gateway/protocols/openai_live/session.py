@@ -79,7 +79,7 @@ class LiveApiSession:
 
     @property
     def _backend(self) -> ResponsesFields:
-        """The settings of whoever answers: the chat server."""
+        """The settings of the chat server, which answers."""
         return self.delegation.responses or ResponsesFields()
 
     def updated(self, wanted: DelegationFields | None) -> "LiveApiSession":

@@ -1,4 +1,4 @@
-"""What was said, by either side, with its place on the session's timeline. Pure.
+"""The words of both sides, with their places on the session's timeline. Pure.
 
 Fragments are shown once and never taken back, so a client that appends them to one another has
 the transcript. The person's words come when the recogniser is sure of them; the reply's come with
@@ -19,7 +19,7 @@ class _Utterance:
 
 
 class LiveTranscripts:
-    """One session's. Methods return the events that follow."""
+    """The transcripts of one session. Methods return the events to send."""
 
     def __init__(self) -> None:
         self.input = InputTimeline()

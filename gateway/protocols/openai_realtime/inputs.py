@@ -32,7 +32,7 @@ class _Utterance:
 
 
 class Inputs:
-    """One session's. Methods return the events that follow."""
+    """The inputs of one session. Methods return the events to send."""
 
     def __init__(
         self, conversation: Conversation, new_id: NewId, session: Callable[[], RealtimeSession]
@@ -162,8 +162,8 @@ class Inputs:
         ]
 
     def timed_out(self, turn: int, silent_ms: int, passed_ms: float | None) -> list[Event]:
-        """Nobody has spoken for so long: the silence becomes an item. Over RTP, where audio is not
-        counted, it ends after the time that has `passed_ms` in the session."""
+        """Add an item for `silent_ms` of silence. Over RTP, where audio is not counted, it ends at
+        `passed_ms`, the time since the session began."""
         end_ms = int(self._total_ms if passed_ms is None else passed_ms)
         item_id = self._new_id("item")
         part = ContentPart("input_audio", "")

@@ -1,7 +1,7 @@
-"""What a caller has heard of the replies, by the marks that Twilio returns. Pure.
+"""How much of the replies a caller has heard, by the marks that Twilio returns. Pure.
 
-Twilio plays what it is sent in order, at its own time. A mark comes back when the audio before it
-was played, and also when `clear` has dropped that: marks that were under way then say nothing.
+Twilio plays audio in order, at its own time. It returns a mark when the audio before the mark was
+played, and also when `clear` has dropped that audio: marks under way at a `clear` prove nothing.
 """
 
 from collections import deque
@@ -9,10 +9,10 @@ from collections import deque
 from gateway.protocols.dialect import ReportPlayed, Truncate
 
 MARK_EVERY_MS = 200
-"""Of audio, after a first mark that follows the first frame."""
+"""The audio between two marks; the first mark follows the first frame."""
 
 MOST_PENDING = 256
-"""Marks that have not come back: those of 51 s of audio. Older ones are forgotten."""
+"""The largest number of marks that have not come back: 51 s of audio. Older ones are dropped."""
 
 
 class PlayoutMarks:
@@ -20,8 +20,8 @@ class PlayoutMarks:
 
     def __init__(self) -> None:
         self.cut: Truncate | None = None
-        """What was heard of the reply that was cleared last, where that is less than the time says;
-        whoever takes it sets it to None."""
+        """How much was heard of the reply that was cleared last, if it is less than the time says;
+        the dialect takes it and sets None."""
         self._pending: deque[tuple[str, int, int]] = deque(maxlen=MOST_PENDING)
         self._count = 0
         self._turn = -1

@@ -26,7 +26,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 _JSON = json.JSONDecoder(parse_constant=_refuse_constant)
-"""`json.loads` with options makes a decoder for every message."""
+"""The one decoder: `json.loads` with options would make one for each message."""
 
 
 def read(data: bytes) -> dict[str, Any]:

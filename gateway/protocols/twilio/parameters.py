@@ -1,6 +1,6 @@
-"""What a call asks for: the `<Parameter>`s of its stream, as a request for a session. Pure.
+"""The `<Parameter>`s of a call's stream, read as a request for a session. Pure.
 
-Twilio passes no query of the stream's URL on, and hands these over in `start`.
+Twilio does not pass on the query of the stream's URL; it sends these parameters in `start`.
 """
 
 from typing import Any

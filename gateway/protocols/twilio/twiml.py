@@ -1,4 +1,4 @@
-"""What Twilio is to do with a call, in its markup language TwiML. Pure."""
+"""The instructions to Twilio for a call, in its markup language TwiML. Pure."""
 
 from collections.abc import Mapping
 from xml.sax.saxutils import escape, quoteattr
