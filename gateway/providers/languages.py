@@ -39,7 +39,7 @@ def known(guard: Guard[Any]) -> tuple[str, ...] | None:
 
 
 def heard_as(stages: Stages, language: str | None) -> str | None:
-    """What the recognisers are told: with "auto" their language, if all know the same one."""
+    """The language for the recognisers: "auto" becomes theirs if all know only the same one."""
     return _heard(stages.transcribers, language)
 
 
@@ -85,7 +85,7 @@ def _only(guard: Guard[P], language: str | None, *, several: bool = False) -> Gu
 
 
 def notices(stages: Stages, language: str | None, *, interview: bool = True) -> Sequence[Notice]:
-    """What is missing for a session in the language, for its client; usually nothing.
+    """The notices for a client about what a session's language lacks here; usually none.
 
     Without `interview` it is an assistant's session, whose replies have the person's language.
     """

@@ -212,7 +212,7 @@ class Lineup:
 
 
 def _detail(stage: Any) -> str:
-    """What a stage says about what it has loaded; it may be a third party's."""
+    """The stage's own words on what it has loaded; "" if it has none."""
     try:
         text = stage.detail()
     except Exception:  # most stages have no `detail`, and a third party's may raise anything
@@ -251,8 +251,8 @@ def breaker_report(slot: Slot, candidate: Candidate[Any], now: float) -> Breaker
 
 
 def learned(stage: Any) -> tuple[str, ...]:
-    """What a stage has learned about its server, in a few words each: a stage may have a method
-    `learned`. Raises nothing."""
+    """The facts that a stage has learned about its server, in a few words each, by its method
+    `learned`; none without that method. Raises nothing."""
     try:
         return tuple(map(str, stage.learned()))
     except Exception:  # most stages have none, and a third party's may do anything

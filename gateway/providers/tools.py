@@ -71,7 +71,7 @@ class ServerTool:
 
 
 def _why(error: PipelineError) -> str:
-    """What the model is told: the words of a refusal, which are meant for whoever asked."""
+    """The reason for the model. The words of a refusal are passed on: they are for the caller."""
     causes = error.causes if isinstance(error, StageUnavailable) else (error,)
     for cause in causes:
         if isinstance(cause, HttpRefused):
@@ -83,14 +83,14 @@ def _why(error: PipelineError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ServerTools:
-    """All of them, by name."""
+    """The tools of the operator's file, by name."""
 
     tools: Mapping[str, ServerTool]
 
     @classmethod
     def read(cls, file: Path | None) -> "ServerTools":
-        """Those of the operator's file. Raises `ToolsFileError`, and `ValueError` for an unusable
-        key."""
+        """Read the tools of the operator's file, if there is one. Raises `ToolsFileError`, and
+        `ValueError` for an unusable key."""
         specs = () if file is None else read_tools(file)
         return cls({spec.name: ServerTool.of(spec) for spec in specs})
 
