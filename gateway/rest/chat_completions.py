@@ -61,7 +61,7 @@ EXAMPLE_ANSWER: dict[str, Any] = {
 
 
 class ChatRequest(BaseModel):
-    """What the gateway reads of a request; all else goes on as it is."""
+    """The fields of a request that the gateway reads; it passes all others on as they are."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 

@@ -59,7 +59,7 @@ class HttpLimits:
             raise LIMITS_UNAVAILABLE(headers=RETRY) from None
 
     async def service(self, request: HTTPConnection, name: str) -> None:
-        """Count a request that goes to this service, too. The last one's verdict is told."""
+        """Count a request to one more service. The answer tells the last service's verdict only."""
         try:
             verdicts = await self._limiter.client(None, name, changes=False)
         except LimitsUnavailable:
@@ -70,7 +70,7 @@ class HttpLimits:
 
 
 class LimitHeaders:
-    """Tells in each answer what its limits leave; the middleware around every route."""
+    """The middleware around every route: it writes into each answer what its limits leave."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

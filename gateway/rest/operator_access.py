@@ -1,4 +1,4 @@
-"""Who may see and change a running gateway: clients with the operator's key.
+"""Access to a running gateway, to see and change it: for clients with the operator's key.
 
 Without `PARLEY_ADMIN_KEY`, and for clients without the role `admin`, the admin API is off, and
 `/metrics` is for clients on this machine only.

@@ -187,7 +187,7 @@ OF_SERVICES = (
     SERVICE_FAILED,
     SERVICE_TIMEOUT,
 )
-"""What the gateway answers in place of a service; all else is the service's own."""
+"""The problems that the gateway answers in place of a service; other answers are the service's."""
 
 _OF_INTERVIEWS = {
     kind.code: kind for kind in (UNKNOWN_ROLE, UNKNOWN_LANGUAGE, INVALID_COUNT, INVALID_SESSION)

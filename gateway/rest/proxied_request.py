@@ -1,4 +1,4 @@
-"""What a client's request to a service is for those that pass it on, and what they add to it."""
+"""A client's request as it is passed on to a service, and what the gateway adds to it."""
 
 import secrets
 from collections.abc import Callable
@@ -16,7 +16,7 @@ LONGEST_BUDGET_MS: Final = 3_600_000
 
 
 def proxied_call(request: Request, framing: Framing, prefix: str) -> ProxiedCall:
-    """The request for a service to which this beginning of its path leads."""
+    """The request for the service to which `prefix`, the beginning of its path, leads."""
     scope, headers = request.scope, request.headers
     return ProxiedCall(
         method=request.method,
@@ -30,7 +30,7 @@ def proxied_call(request: Request, framing: Framing, prefix: str) -> ProxiedCall
 
 
 def request_origin(client: HTTPConnection, prefix: str) -> RequestOrigin:
-    """What a service is told of a request that leads to it by this beginning of its path."""
+    """The origin of a request, for the service to which `prefix`, its path's beginning, leads."""
     scope, headers = client.scope, client.headers
     address = scope.get("client")
     parent = parse_traceparent(client_trace.get())

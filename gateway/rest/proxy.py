@@ -198,12 +198,12 @@ class _Watch:
 
 
 class _Reply:
-    """What goes to the client."""
+    """The answer to the client, sent part by part and counted in `totals`."""
 
     def __init__(self, scope: Scope, send: Send, totals: Totals) -> None:
         self.begun = False
         self.asked_at: float | None = None
-        """When the request was one for a service, by the loop's clock."""
+        """When the service of the request was found, by the loop's clock; None before that."""
         self.ends: Callable[[], None] = lambda: None
         """Called before the last piece: after it the server says that the client has left."""
         self._head_only = scope["method"] == "HEAD"
@@ -218,7 +218,7 @@ class _Reply:
         await self._send(message)
 
     async def pass_on(self, answered: ServiceAnswer, most_bytes: int, stands_in: str) -> None:
-        """The answer of a service. Raises `UpstreamFailed`."""
+        """Send the answer of a service. Raises `UpstreamFailed`."""
         head = [*answered.head, *([(STANDS_IN, stands_in.encode())] if stands_in else ())]
         await self._begin(answered.status, head)
         sent = 0
@@ -256,7 +256,7 @@ def _too_large(service: Service) -> Problem:
 
 
 def no_answer(service: Service, missing: NoAnswer) -> Problem:
-    """What a client is told whom no instance has answered."""
+    """The problem for a client whose request no instance has answered."""
     wait_s = math.ceil(missing.retry_after_s)
     return MISSING[missing.missing](
         f"{service.name}: {missing.reason}", headers={"retry-after": f"{wait_s}"} if wait_s else {}

@@ -122,7 +122,7 @@ class RegistryHealth:
         self._registry = registry
 
     async def services(self) -> list[ServiceEntry]:
-        """Those that are probed, at once."""
+        """The services that are probed, by what is known of them now: none is asked for this."""
         now = asyncio.get_running_loop().time()
         return [_entry(one, now) for one in self._registry if one.spec.health_endpoints]
 

@@ -1,4 +1,4 @@
-"""What was said in a session so far: `GET /api/sessions/{id}/transcript`."""
+"""The transcript of a session so far: `GET /api/sessions/{id}/transcript`."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ from stages.interview.report import transcript_of
 
 
 class ShownLine(BaseModel):
-    """What one of the two said, as far as it was heard. `interrupted`: it was cut off there."""
+    """One speaker's words, as far as they were heard. `interrupted`: they were cut off there."""
 
     speaker: Literal["interviewer", "candidate"]
     text: str

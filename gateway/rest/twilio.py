@@ -51,7 +51,7 @@ TICKET_S = 60
 """How long the ticket of a call holds; Twilio opens the WebSocket at once."""
 
 MOST_ATTEMPTS = 5
-"""So many times a call is connected before it is hung up, or a fault would keep it for ever."""
+"""How often a call is connected before it is hung up, so that no fault keeps it forever."""
 
 
 class VoiceQuery(Query):

@@ -21,8 +21,8 @@ TOKENS: dict[str, Any] = {
 
 
 class UsageEntry(BaseModel):
-    """What calls have taken. `estimated_tokens` are those of both kinds that no server has told;
-    `escalated` are replies after which another model was asked."""
+    """The tokens that calls have taken. `estimated_tokens` are those of both kinds that no server
+    has told; `escalated` are replies after which another model was asked."""
 
     name: str
     requests: int
@@ -33,13 +33,13 @@ class UsageEntry(BaseModel):
 
 
 class SessionUsage(UsageEntry):
-    """Of a session, which is one of a key's."""
+    """The usage of one session; `key` is the id of its key, or a digest."""
 
     key: str
 
 
 class UsageReport(BaseModel):
-    """The thousand of each that came last. `since` is UTC."""
+    """The usage of keys, sessions and models, the latest thousand of each. `since` is UTC."""
 
     since: str
     keys: Annotated[list[UsageEntry], Field(description="by the id of a key, or by a digest")]

@@ -24,7 +24,7 @@ SESSION_OVER = Kind("session_over", 409, "The session is over")
 
 
 class ListenQuery(Query):
-    """What a listener wants to hear."""
+    """The query of a listener: the voices to hear."""
 
     voices: Annotated[
         Voices | None,
