@@ -1,4 +1,4 @@
-"""What an operator says of a service: its place, how it is asked, and what stands in for it. Pure.
+"""The operator's definition of a service: its place, how it is asked, and its fallback. Pure.
 
 The names are those of `services.yaml` (docs/services.md).
 """

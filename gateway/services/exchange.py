@@ -228,7 +228,7 @@ class Exchange:
         return attempt, failed
 
     def _failure(self, failed: AttemptFailed, attempt: UpstreamAttempt) -> Outcome:
-        """A client that gives an instance next to no time says nothing about it."""
+        """The outcome of a failed attempt; neutral if the client left it too little time."""
         if failed.refused:
             return Outcome.NEUTRAL
         spec = self._service.spec
@@ -239,7 +239,7 @@ class Exchange:
         return Outcome.FAILURE
 
     def _left_waiting(self, attempt: UpstreamAttempt | None) -> Outcome:
-        """What it says of an instance that its client leaves before there is an answer."""
+        """The outcome for an instance whose client leaves before there is an answer."""
         if attempt is None or attempt.phase is not Phase.HEAD:
             return Outcome.NEUTRAL
         waited_s = self._now() - attempt.asked_at
@@ -290,15 +290,15 @@ class Exchange:
 
 
 def outcome_of(status: int) -> Outcome:
-    """What a status says of the instance. A client can cause a 500, so it takes nobody out of use;
-    502 to 504 are what servers say when they cannot serve."""
+    """The outcome of an answer with this status. A client can cause a 500, so it takes no instance
+    out of use; servers answer 502 to 504 when they cannot serve."""
     if status in AGAIN:
         return Outcome.FAILURE
     return Outcome.NEUTRAL if status >= 500 else Outcome.SUCCESS
 
 
 def missing(found: Unavailable, tried: Mapping[str, AttemptFailed]) -> NoAnswer:
-    """What a call ends with that no instance takes, or no other than those that it has `tried`."""
+    """The `NoAnswer` of a call that no instance takes, or none but those that it has `tried`."""
     if tried:
         return given_up([*tried.values()][-1])
     reason = "every instance is out of use" if found.reason == "down" else "too many calls"
@@ -306,14 +306,14 @@ def missing(found: Unavailable, tried: Mapping[str, AttemptFailed]) -> NoAnswer:
 
 
 def given_up(failed: AttemptFailed) -> NoAnswer:
-    """What a call ends with whose last attempt failed so."""
+    """The `NoAnswer` of a call whose last attempt failed in this way."""
     why: Missing = "late" if failed.timed_out else "failed"
     unseen = failed.phase is Phase.CONNECT
     return NoAnswer(why, failed.reason, failed.retry_after_s, unseen=unseen)
 
 
 def tell(name: str, transitions: list[Transition]) -> None:
-    """Log what has changed of a breaker."""
+    """Log the transitions of a breaker."""
     for one in transitions:
         logger.warning(
             "breaker of %s: from %s to %s: %s", name, one.old.value, one.new.value, one.reason

@@ -1,4 +1,4 @@
-"""What of a request goes on to a service, and what of its answer comes back. Pure.
+"""The parts of a request that go on to a service, and of its answer that come back. Pure.
 
 A head is made anew: nothing that is about one connection passes (RFC 9110, section 7.6.1), nor
 anything that the gateway itself says, nor a path that a service could read as another one.
@@ -79,8 +79,8 @@ class RefusedAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How the length of a request's body is told: `length` in bytes, or in chunks, or neither,
-    where there is none."""
+    """How a request gives the length of its body: as `length` in bytes, or `chunked`, or neither if
+    there is no body."""
 
     length: int | None = None
     chunked: bool = False
@@ -93,14 +93,14 @@ class Framing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOrigin:
-    """What the gateway tells a service about a request beside what its client says."""
+    """The facts about a request that the gateway adds to what the client says."""
 
     client: str
     """The client's address, "" where it is not known."""
     scheme: str
     host: bytes
     prefix: bytes
-    """What of the path leads to the service: "/name", or "/v1/name"."""
+    """The beginning of the path, which leads to the service: "/name", or "/v1/name"."""
     correlation_id: str
     traceparent: str
     tracestate: tuple[bytes, ...] = ()

@@ -20,8 +20,8 @@ BREAKER: Final = BreakerPolicy(
 little. Assumed values."""
 
 MOST_RETRY_AFTER_S: Final = 10.0
-"""An instance that says when to come back is left alone for so long at most: it may say so of one
-path or one client only. The client is told the whole time."""
+"""The longest pause for an instance that says when to come back: it may say so for one path or one
+client only. The client gets the whole time that the instance gave."""
 
 SLOWEST_SHARE: Final = 0.1
 """The share of its calls that an instance gets when it has just come back."""
@@ -34,11 +34,11 @@ class Admission:
     instance: "Instance"
     permit: Permit
     probe: bool
-    """Whether the call tells if an instance that failed is well again."""
+    """Whether the call shows if an instance that failed is well again."""
 
 
 class Instance:
-    """What the process knows of one instance. Time is monotonic seconds."""
+    """The state of one instance in this process. Times are monotonic, in seconds."""
 
     def __init__(self, endpoint: Endpoint, breaker: Breaker, health: InstanceHealth) -> None:
         self.endpoint = endpoint
@@ -46,7 +46,7 @@ class Instance:
         self.health = health
         self.in_flight = 0
         self.websockets = 0
-        """Those that are open. Each was a call until then."""
+        """The WebSockets that are open. Each counted as a call until it was open."""
         self.calls = 0
         self.failures = 0
         self.since: float | None = None

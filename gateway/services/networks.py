@@ -1,8 +1,8 @@
-"""Where an instance may be that registers itself: the networks that the operator names. Pure.
+"""The networks, named by the operator, in which an instance that registers itself may be. Pure.
 
-Whoever may register could otherwise have the gateway ask anything that it reaches: the machine
-itself, its neighbours, the metadata of a cloud (SSRF). A name could lead elsewhere later, so that
-instances are named by their addresses.
+A client that may register could otherwise have the gateway ask any address that it reaches: the
+machine itself, its neighbours, the metadata of a cloud (SSRF). A name could lead elsewhere later,
+so instances are named by their addresses.
 """
 
 from ipaddress import (
@@ -16,13 +16,13 @@ from ipaddress import (
 from typing import Final
 
 PUBLIC: Final = "public"
-"""The word for every address of the internet."""
+"""The word that stands for every public address in a list of networks."""
 
 NAT64: Final = ip_network("64:ff9b::/96")
 
 
 class AllowedNetworks:
-    """Networks, and every public address where `public`. Without any nothing is allowed."""
+    """The allowed networks, and with `public` every public address. Nothing else is allowed."""
 
     def __init__(self, *networks: IPv4Network | IPv6Network, public: bool = False) -> None:
         self._networks = networks

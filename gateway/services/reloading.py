@@ -12,7 +12,7 @@ logger = logging.getLogger("parley.services")
 
 
 class ServicesReload:
-    """Reads the file at `path` again when it is told to."""
+    """Reads the file of services at `path` again on request."""
 
     def __init__(self, path: Path, current: CurrentServices, models: Models) -> None:
         self._path = path

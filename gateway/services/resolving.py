@@ -75,7 +75,7 @@ class Resolver:
     def _done(self, host: str, done: asyncio.Future[Sequence[str]]) -> None:
         self._under_way.pop(host, None)
         if not done.cancelled():
-            done.exception()  # whoever waits for it has it; nobody may wait any more
+            done.exception()  # read here, or asyncio logs it when nobody waits any more
 
 
 class ResolvedNetwork(httpcore.AsyncNetworkBackend):

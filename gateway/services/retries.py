@@ -66,7 +66,7 @@ class RetryBudget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrying:
-    """What one call may do. `deadline` is when its caller gives up, on the clock of `now`."""
+    """The retries that one call may make. Its caller gives up at `deadline`, by `now`'s clock."""
 
     policy: RetryPolicy
     idempotent: bool

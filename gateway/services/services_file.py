@@ -56,14 +56,14 @@ MOST_MB: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class ServicesFile:
-    """What a file says: its services and its models, each by its name, in their order."""
+    """The contents of a file: its services and its models by their names, in the file's order."""
 
     services: Mapping[str, ServiceSpec] = field(default_factory=dict)
     models: Mapping[str, ModelSpec] = field(default_factory=dict)
 
 
 def parse_file(text: str, file: str, reserved: Collection[str] = ()) -> ServicesFile:
-    """All that a file says.
+    """The services and the models of a file.
 
     `file` is what errors call it; `reserved` are names that no service may have. Raises `YamlError`
     for the first thing that is wrong.
@@ -152,7 +152,7 @@ def _instances(fields: YamlFields) -> tuple[Endpoint, ...]:
 
 
 def _endpoint(own: YamlFields, service: YamlFields, weight: int) -> Endpoint:
-    """What an instance does not say itself, its service says."""
+    """The endpoint of an instance; its service gives the fields that it lacks."""
 
     def said(name: str) -> YamlValue:
         return own[name] if name in own or name not in service else service[name]

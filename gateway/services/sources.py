@@ -67,12 +67,12 @@ def _spec_at(name: str, text: str) -> ServiceSpec:
 
 
 def registry_of(specs: Mapping[str, ServiceSpec]) -> Registry:
-    """The services with chance and breakers, nothing known of them yet."""
+    """A registry of the services, with breakers that have counted nothing yet."""
     return Registry(specs, chance=random.random, made=lambda: breaker(BREAKER))
 
 
 def read_services(path: Path) -> ServicesFile:
-    """What a file says. Raises `ServicesUnusable`."""
+    """The services and the models of the file at `path`. Raises `ServicesUnusable`."""
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
             raise ServicesUnusable(f"{path} is too large for a list of services")

@@ -1,4 +1,4 @@
-"""What became of all requests to services, since the process began. Pure."""
+"""Counts of all answers to requests for services, since the process began. Pure."""
 
 
 class Totals:
@@ -7,11 +7,11 @@ class Totals:
     def __init__(self) -> None:
         self.requests = 0
         self.failed = 0
-        """Those with a status of 500 or more."""
+        """The requests that were answered with a status of 500 or more."""
         self._seconds = 0.0
 
     def answered(self, status: int, seconds: float) -> None:
-        """The head of an answer has come, so long after its request."""
+        """Count an answer, whose head came `seconds` after its request."""
         self.requests += 1
         self.failed += status >= 500
         self._seconds += seconds

@@ -36,7 +36,7 @@ that is being closed is lost."""
 
 
 RECEIVE_BYTES: Final = 128 * 1024
-"""What the system receives ahead. uvloop hands all of it over at once, whoever waits."""
+"""The receive buffer of a socket. uvloop passes all of it on at once, however slow the reader."""
 
 
 class UpstreamFailed(Exception):

@@ -53,7 +53,7 @@ AHEAD_FRAMES: Final = 4
 """Frames that are received ahead of a client that reads slowly."""
 
 AHEAD_BYTES: Final = 32 * 1024
-"""What may wait to be sent to a service before the next message waits, too."""
+"""Bytes that may wait to be sent to a service; while more wait, the next message waits, too."""
 
 LENGTH: Final = b"content-length"
 NEGOTIATED: Final = b"sec-websocket-"
@@ -62,7 +62,7 @@ NEGOTIATED: Final = b"sec-websocket-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake:
-    """What a client asks for. `subprotocols` are those that it offers the service."""
+    """The handshake that a client asks for. `subprotocols` are those that it offers the service."""
 
     raw_path: bytes
     query: bytes
