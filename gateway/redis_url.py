@@ -21,7 +21,7 @@ TLS_OPTIONS = frozenset(
 """The query parameters that a URL with TLS may have."""
 
 SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
-"""Those for Sentinels that ask who comes; the user and password before the @ are the primary's."""
+"""The query parameters with the login at the Sentinels; before the @ is that at the primary."""
 
 _SENTINEL = "+sentinel"
 _PASSWORD = "sentinel_password"
@@ -34,10 +34,10 @@ _SENTINEL_USAGE = (
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where a Redis is.
+    """The address of a Redis.
 
-    `server` is a URL that `redis` reads, and that of the first Sentinel where there are any;
-    `primary` is what the Sentinels call the primary.
+    `server` is a URL that `redis` reads: the first Sentinel's if there are any; `primary` is the
+    name that the Sentinels have for the primary.
     """
 
     server: str

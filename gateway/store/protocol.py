@@ -50,7 +50,7 @@ class StoreUnavailable(StoreError):
 
 
 class StoreBusy(StoreUnavailable):
-    """So many operations of this process wait already that this one was not begun."""
+    """The operation was not begun: too many operations of this process wait already."""
 
 
 class StoreClosed(StoreError):

@@ -65,7 +65,7 @@ ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 """The meaning of an error for people; the first match counts."""
 
 _LOST = (exceptions.ConnectionError, exceptions.TimeoutError, TimeoutError)
-"""What a connection that leads nowhere ends in."""
+"""The errors of an operation whose connection is lost."""
 
 
 class RedisStore:

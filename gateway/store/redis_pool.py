@@ -101,15 +101,15 @@ class RedisPool:
 
 
 class _Sentinels(Sentinel):
-    """Those who know the primary. The one that told it last is asked first."""
+    """The Sentinels, which know the primary. The one that named it last is asked first."""
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """The address of the primary, by the first Sentinel that knows it.
 
-        One that is silent for `NEXT_SENTINEL_S` is not waited for: the next one is asked as well.
-        One after another would take `SENTINEL_S` for each that hangs, and an operation's whole time
-        where several do. Whoever has not answered when the primary is known is asked no longer.
-        Raises, if nobody knows it, what a Sentinel refused with, or `MasterNotFoundError`.
+        If one is silent for `NEXT_SENTINEL_S`, the next one is asked as well: one after another
+        would take `SENTINEL_S` for each that hangs, and an operation's whole time if several do.
+        Once the primary is known, the questions that are still open are cancelled. If no Sentinel
+        knows it, raises the error with which one refused, or `MasterNotFoundError`.
         """
         ahead = [*self.sentinels]
         silent: list[exceptions.RedisError] = []
@@ -150,7 +150,7 @@ class _Sentinels(Sentinel):
         ) from (silent[0] if silent else None)
 
     async def _told(self, sentinel: Redis, service_name: str) -> tuple[str, int] | None:
-        """What a Sentinel says; None if it does not know the primary. Raises `RedisError`."""
+        """The primary's address by a Sentinel; None if it does not know it. Raises `RedisError`."""
         told: Any = await sentinel.sentinel_masters()
         state = told.get(service_name)
         if not state or not self.check_master_state(state, service_name):
