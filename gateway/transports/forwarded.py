@@ -21,16 +21,16 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """What one proxy says of who sent it the request: the address, or `UNKNOWN`, and the scheme, ""
-    if it does not say."""
+    """One proxy's report of the sender of a request: the address, or `UNKNOWN`, and the scheme, ""
+    if it gives none."""
 
     address: str
     scheme: str = ""
 
 
 def hops(lines: Sequence[str]) -> tuple[Hop, ...]:
-    """The hops that the lines of a header tell of, the client's first; none if they are no list of
-    pairs, as one cannot know then who wrote what."""
+    """The hops in the lines of a header, the client's first; none if the lines are no list of
+    pairs, since it is unknown then who wrote what."""
     text = ",".join(lines)
     found: list[Hop] = []
     pairs: dict[str, str] = {}

@@ -70,7 +70,7 @@ class HttpProtocol(HttpToolsProtocol):
     stall: asyncio.TimerHandle | None = None
     """When a client that does not read is looked at; set while the answer waits for it."""
     turned: Turned | None = None
-    """Who is refused a WebSocket before it is made."""
+    """The check of requests for a WebSocket: it may refuse one before the WebSocket is made."""
 
     def data_received(self, data: bytes) -> None:
         if self.refused is not None:
@@ -277,7 +277,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 def turning_away(turned: Turned) -> type[HttpProtocol]:
-    """The protocol, with those whom `turned` refuses a WebSocket."""
+    """The protocol with `turned` as its check of requests for a WebSocket."""
 
     class Turning(HttpProtocol):
         pass

@@ -1,6 +1,6 @@
-"""What proxies say about how a client came: `X-Forwarded-Proto` and `-For`, or `Forwarded`.
+"""The headers in which proxies report a client: `X-Forwarded-Proto` and `-For`, or `Forwarded`.
 
-uvicorn's middleware decides whose word is taken, and reads `X-Forwarded-Proto` if it is one word.
+uvicorn's middleware decides which proxies it trusts; it reads `X-Forwarded-Proto` of one word only.
 Where requests pass several proxies it is a list, "https,http", or stands in several lines: the
 first word is what the client used. WebSocket's schemes are allowed, too.
 
@@ -53,7 +53,7 @@ def address_behind(
         return _own_address
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        """What it is called with is all that is wanted."""
+        """Does nothing: only the scope that it is called with is needed."""
 
     async def nothing(message: Message | None = None) -> Any:
         """Nothing is received or sent."""
@@ -87,7 +87,7 @@ def _with_one_proto(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
 def _lines(
     headers: Sequence[tuple[bytes, bytes]], is_trusted: Callable[[str], bool]
 ) -> list[tuple[bytes, bytes]]:
-    """What `Forwarded` says, as the lines that uvicorn reads.
+    """The contents of `Forwarded`, as the lines that uvicorn reads.
 
     The scheme is that of the hop whose address uvicorn takes for the client's: the last one that is
     no trusted proxy's, or the first.

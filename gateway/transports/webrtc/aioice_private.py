@@ -31,7 +31,7 @@ _GENERATION = (
     *("_remote_candidates", "_remote_candidates_end", "_early_checks_done"),
     *("_check_list", "_check_list_done", "_check_list_state", "_nominated", "_nominating"),
 )
-"""What an ICE connection knows that a restart begins anew."""
+"""The attributes of an ICE connection that a restart sets anew."""
 
 
 class IceRestart:

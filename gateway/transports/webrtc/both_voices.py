@@ -49,7 +49,7 @@ class BothVoices:
     # --- from the session --------------------------------------------------------------------
 
     def observe(self, output: Observed, now: float) -> None:
-        """An output of the session."""
+        """Take an output of the session: audio of a reply, or the order to drop it."""
         if not self._relays:
             return
         if isinstance(output, ReplyAudio):
@@ -59,12 +59,12 @@ class BothVoices:
             self._mix.clear()
 
     def hear(self, pcm: Samples) -> None:
-        """What the person said, at 16 kHz."""
+        """Take audio of the person, at 16 kHz."""
         if self._relays:
             self._mix.hear(self._heard.push(pcm))
 
     def over(self) -> None:
-        """The mix has failed: nobody is sent anything more."""
+        """The mix has failed: all relays leave, and fail, too."""
         for relay in tuple(self._relays):
             self.leave(relay)
             relay.failed()
@@ -72,7 +72,7 @@ class BothVoices:
     # --- those who listen --------------------------------------------------------------------
 
     def join(self, relay: "Relay") -> None:
-        """Send to this one, too, until it leaves."""
+        """Send the mix to this relay, too, until it leaves."""
         self._relays.append(relay)
         if self._timer is None:
             self._mix, self._quiet = VoiceMix(), TAIL
@@ -80,7 +80,7 @@ class BothVoices:
             self._timer = self._loop.call_at(self._due, self._send)
 
     def leave(self, relay: "Relay") -> None:
-        """Send nothing more to this one. Idempotent."""
+        """Send nothing more to this relay. Idempotent."""
         if relay in self._relays:
             self._relays.remove(relay)
         if not self._relays and self._timer is not None:

@@ -113,7 +113,7 @@ class PeerLink(ABC):
 
     @property
     def media(self) -> MediaCounts:
-        """What became of the peer's audio packets."""
+        """The counts of the peer's audio packets, such as lost ones."""
         return MediaCounts()
 
     @property

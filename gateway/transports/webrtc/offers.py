@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Purpose = Literal["call", "ingest", "playback"]
-"""What a connection is for: sound both ways, only from the client (WHIP), or only to it (WHEP)."""
+"""The use of a connection: sound both ways, only from the client (WHIP), or only to it (WHEP)."""
 
 MAX_BYTES = 16 * 1024
 MOST_LINES = 600

@@ -21,7 +21,7 @@ CONTINUATION, TEXT, BINARY = 0, 1, 2
 AUDIO = FINAL | BINARY, MASKED | 126
 """The first two bytes of nearly every frame: a whole binary message of 126 to 65535 bytes."""
 AUDIO_HEADER_BYTES = 8
-"""Those two, the length and the mask."""
+"""The bytes before the payload of such a frame: these two, the length and the mask."""
 
 FOR_PARSER = 0
 

@@ -51,7 +51,7 @@ LINGER_S = 1.0
 the server closed meanwhile, TCP would lose the close frame (RFC 6455, section 7.1.1)."""
 
 MOST_EARLY_BYTES = 64 * 1024
-"""What may follow the handshake's request before it is answered."""
+"""The largest number of bytes between the handshake's request and its answer."""
 
 MOST_EARLY_CONTROLS = 100
 SHORT_FRAGMENT_BYTES = 512
@@ -68,12 +68,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     written = 0
     """Bytes of all frames so far."""
     taken = 0
-    """Those of them that the kernel had taken when the stall timer was started."""
+    """Bytes of `written` that the kernel had taken when the stall timer was started."""
     received_at = 0.0
     flooded = False
     """From now on no ping is answered."""
     early = b""
-    """What followed the handshake's request, until that is answered."""
+    """Bytes that followed the handshake's request, until the request is answered."""
     early_controls = 0
     """Pings and the like before `attach`; from then on the receiver counts them."""
     splitter: FrameSplitter | None = None

@@ -20,7 +20,7 @@ from gateway.transports.websocket.protocol import NO_CODE, WebSocketProtocol
 
 MOST_AHEAD_BYTES: Final = 64 * 1024
 MOST_AHEAD: Final = 32
-"""What may wait for the service until the client is read no further."""
+"""The bytes and the messages that may wait for the service; with more the client is not read."""
 
 CONTROLS_A_SECOND: Final = 1000
 """Pings and short fragments of a client; with more it is refused."""
@@ -39,12 +39,12 @@ LOST: Final = 1006
 TOO_LONG: Final = 1009
 
 OF_CLIENT: Final = (1002, CloseCode.NOT_UTF8, CloseCode.POLICY, TOO_LONG)
-"""What the gateway ends a client's side with that is the client's own doing."""
+"""The codes with which the gateway closes a client's WebSocket for a fault of the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelayEnd:
-    """How it ended, for the client: None where it has left."""
+    """The code and the reason with which the client's side is closed."""
 
     code: int
     reason: str
