@@ -1,4 +1,4 @@
-"""What the processes of a gateway tell one another, in lines over a pair of sockets each.
+"""The messages between the processes of a gateway, in lines over a pair of sockets each.
 
 A process writes to its parent: `ready OWNER`, `beat`, `tell JSON`. The parent writes to a process:
 `from K JSON`, what process K has told; `there K`, when one serves; and `gone K OWNER`, when one has
@@ -19,20 +19,20 @@ MOST_WAITING: Final = 4 * 1024 * 1024
 """Bytes that may wait for a process that does not read; what comes then is left out."""
 
 LONGEST_TOLD: Final = LONGEST_LINE - 64
-"""The parent puts before it from whom it is."""
+"""The longest message; the parent writes the sender's number before it."""
 
 NAMED: Final = 24
-"""The first bytes of what is too long, by which the log names it: they hold no words of a
+"""The log names a message that is too long by so many of its first bytes: they hold no words of a
 conversation."""
 
 BEAT_S: Final = 2.0
 
 
 class Hearer(Protocol):
-    """What a process does with what it hears. Plain calls on its loop."""
+    """The part of a process that gets the others' messages, by plain calls on its loop."""
 
     def heard(self, worker: int, told: dict[str, Any]) -> None:
-        """Another process has told this."""
+        """The process `worker` has told this."""
         ...
 
     def there(self, worker: int) -> None:

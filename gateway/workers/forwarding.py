@@ -332,7 +332,7 @@ Keep = Callable[[bytes], Awaitable[None]]
 def from_siblings(app: ASGIApp, keep: Keep, *, subpath: str = "") -> ASGIApp:
     """The application for requests that came over a process's own socket, below `subpath` or not.
 
-    `keep` gets each page of metrics before it is told.
+    `keep` gets each page of metrics before the page is sent.
     """
 
     async def answered(scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,7 +21,7 @@ LONGEST_BYTES: Final = 128 * 1024
 """The head of a request, and what came behind it."""
 
 BUFFER: Final = 2 * LONGEST_BYTES
-"""Of the line: all of it fits in, so that nobody waits for the process that takes it."""
+"""The bytes that the line holds: a whole handover fits in, so that its giver need not wait."""
 
 ARRIVE_S: Final = 2.0
 
@@ -33,7 +33,7 @@ BACKLOG: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the giver knows of a connection: by which process, from where, by which scheme.
+    """The giver's facts about a connection: its own number, the client, the scheme.
 
     `client` is None where the socket itself says it. `hops` is how often it was handed over, this
     time included.
@@ -49,7 +49,7 @@ Take = Callable[[socket.socket, Told, bytes], None]
 """Gets a connection that has arrived, which it owns, and what the client has sent so far."""
 
 Missed = Callable[[Told], None]
-"""Is told that a connection which its giver has handed over did not arrive."""
+"""Called for a connection that its giver has handed over and that did not arrive."""
 
 
 def give(path: Path, descriptor: int, told: Told, data: bytes) -> bool:

@@ -1,14 +1,14 @@
 """How long a process of a gateway has told its parent nothing. Pure: time is an argument, in
 seconds.
 
-A parent that did not run itself has heard nobody: a container was paused, or a busy machine let
-others run. What it was late does not count as anybody's silence.
+A parent that did not run could hear nothing: a container was paused, or a busy machine ran others.
+The time by which the parent is late does not count as the silence of a process.
 """
 
 from typing import Final
 
 HELD_UP_S: Final = 0.25
-"""Whoever looks so much too late was held up itself, and may not have read what was told."""
+"""A parent that looks so much too late was held up, and may not have read what it was told."""
 
 
 class Hearing:
@@ -24,7 +24,7 @@ class Hearing:
         self._heard_at = now
 
     def silent_s(self, now: float) -> float:
-        """For how long it has told nothing while its parent ran."""
+        """How many seconds the process has told nothing while its parent ran."""
         late_s = now - self._look_at
         if late_s > HELD_UP_S:
             self._heard_at = min(now, self._heard_at + late_s)

@@ -29,7 +29,7 @@ def keep_page(folder: Path, worker: int, page: bytes) -> None:
 
 
 def end_page(folder: Path, worker: int) -> None:
-    """The process has ended: what it had counted is among that of the ended from now on."""
+    """Add the counts of a process that has ended to those of the processes that ended before."""
     ended, new = _ended(folder), folder / "metrics-new"
     with suppress(OSError):
         kept = metrics_pages.counted(_page(folder, worker).read_text())
@@ -39,7 +39,7 @@ def end_page(folder: Path, worker: int) -> None:
 
 
 def counted_by(folder: Path, silent: Collection[int]) -> list[str]:
-    """What those processes counted that do not answer, which may have ended, and those before.
+    """The counts of the `silent` processes, which may have ended, and of those that ended before.
 
     Takes up to `TRIES` times `AGAIN_S`: do not call it on an event loop.
     """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 STATES = ("closed", "half-open", "disabled", "open", "forced-open")
-"""Of a breaker; of several processes' the last one in this list is told."""
+"""The states of a breaker. If processes differ, the last of their states in this list is told."""
 
 STATUSES = ("online", "degraded", "offline")
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 def health(own: Json, all_: Sequence[Json]) -> Json:
-    """`/health`: places and queues add up; a load is told as that of the busiest process."""
+    """`/health`: places and queues are added up; a load is that of the busiest process."""
     gateways = [one["gateway"] for one in all_]
     pressures = [one["pressure"] for one in gateways]
     # A session that one process refuses has a place in another.

@@ -44,7 +44,7 @@ def added(pages: Sequence[str]) -> str:
 
 
 def counted(page: str) -> str:
-    """What of a page stays when its process has ended: what it has counted."""
+    """The counts of a page, which are kept when its process has ended."""
     lines: list[str] = []
     kept = False
     waiting: list[str] = []  # comments before the type is known

@@ -13,7 +13,7 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 
 MOST_FAILED = 5
-"""So many starts in a row that came to nothing end a gateway of which no process serves."""
+"""The number of failed starts in a row that ends a gateway of which no process serves."""
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Restarts:
     served: bool = False
     """It has served since it was started first."""
     failed: int = 0
-    """Starts in a row that came to nothing."""
+    """Failed starts in a row."""
     wait_s: float = 0.0
     """The wait before the next start, where the process ends young once more."""
     _ready_at: float | None = field(default=None)

@@ -1,4 +1,4 @@
-"""What a process of a gateway knows of the others: their load, their sessions, who comes to them.
+"""The other processes of a gateway, seen from one: their load, sessions and clients' addresses.
 
 `Siblings` is the `gateway.live.elsewhere.Elsewhere` of such a process. It hears by the bus what the
 others have, and tells them what it has.
@@ -149,12 +149,12 @@ class Siblings:
         return self.board.state(self.index) == ACCEPTING
 
     def enter(self, who: object, still: Callable[[], bool] = lambda: True) -> None:
-        """A client begins to come in here: it counts until it is a connection, or `leave`."""
+        """A client begins to connect here: it counts until it is a connection, or `leave`."""
         self._entering[who] = still
         self.note()
 
     def leave(self, who: object) -> None:
-        """It has not become one. Harmless where it has."""
+        """The client has not become a connection. Does nothing if it has."""
         if self._entering.pop(who, None) is not None:
             self.note()
 
@@ -167,7 +167,7 @@ class Siblings:
         finally:
             self._asked[worker] -= 1
 
-    # --- what the others are told: gateway.live.elsewhere.Elsewhere ------------------------------
+    # --- messages to the others: gateway.live.elsewhere.Elsewhere --------------------------------
 
     def held(self, session_id: str) -> None:
         self.bus.tell({"held": session_id})
@@ -198,7 +198,7 @@ class Siblings:
     # --- what they tell: gateway.workers.bus.Hearer ----------------------------------------------
 
     def heard(self, worker: int, told: dict[str, Any]) -> None:
-        """Another process has told this."""
+        """The process `worker` has told this."""
         runtime = self.runtime
         assert runtime is not None
         match told:

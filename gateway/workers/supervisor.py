@@ -41,12 +41,12 @@ FORCED_S: Final = 5.0
 """The same after a second signal."""
 
 WHERE: Final = signal.SIGUSR2
-"""Has a process write where each of its threads stands; one that has just begun ends by it."""
+"""Has a process write the stacks of its threads; a process that has just begun ends by it."""
 WHERE_S: Final = 1.0
-"""What it has for that before it is killed."""
+"""How long the process may take to write them before it is killed."""
 
 DEAD_KEPT_S: Final = 20.0
-"""How long a process that begins is told of those that died: longer than their leases last."""
+"""How long processes that begin get the names of those that died: longer than their leases last."""
 
 
 class StartFailed(Exception):
@@ -75,7 +75,7 @@ class _Process:
 
 
 Order = Callable[[int], Any]
-"""What a process gets to know before it begins; it is pickled."""
+"""The order to the process of an index, which it gets before it begins; the order is pickled."""
 
 
 class Supervisor:
@@ -111,7 +111,7 @@ class Supervisor:
         self._dead: deque[tuple[float, int, str]] = deque(maxlen=64)  # when, which, its owner
         self._ending = asyncio.Event()
         self.signals: list[int] = []
-        """Those that have come, the first of which began an orderly end."""
+        """The signals that have come; the first one began an orderly end."""
 
     async def run(self) -> None:
         """Keep the processes until a signal comes and they have ended.
