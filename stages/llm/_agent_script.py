@@ -15,6 +15,9 @@ from stages.llm import _thoughts
 MOST_KEPT = 2_000
 """Characters behind a thought that are said, once it is known which."""
 
+_MOST_HELD = 2 * MOST_KEPT
+"""What is longer is no reply to be spoken: only its end may be to the person."""
+
 _THOUGHTS = _thoughts.LABELS | frozenset(
     (
         *(
@@ -84,7 +87,8 @@ class AgentScript:
         self._line: str | None = ""  # the beginning of a line, while it may be a label
         self._label = ""  # the line of an action or a thought up to its text
         self._thought = ""  # the name of a thought's label
-        self._held = ""  # an action's line, or all that is behind a thought
+        self._held = ""  # an action's line, or what is behind a thought, from its end
+        self._long = False  # whether more is behind the thought than is held
         self._begun = False  # whether something was said
 
     def push(self, delta: str) -> str:
@@ -99,9 +103,7 @@ class AgentScript:
         if self._mode == "action":
             said += "".join(self._end_line())
         elif self._mode == "thought":
-            speech = _thoughts.is_said(self._thought, self._held)
-            kept = self._label + self._held if speech else _thoughts.behind(self._held)
-            said += kept[:MOST_KEPT]
+            said += self._behind()
         return said
 
     def _read(self, text: str, *, last: bool) -> Iterator[str]:
@@ -127,8 +129,24 @@ class AgentScript:
         if self._mode in ("said", "answer"):
             self._begun = self._begun or not text.isspace()
             yield text
-        elif self._mode in ("thought", "action"):
-            self._held = (self._held + text)[: 2 * MOST_KEPT]
+        elif self._mode == "action":
+            self._held = (self._held + text)[:_MOST_HELD]
+        elif self._mode == "thought":
+            self._held += text
+            if len(self._held) > _MOST_HELD:
+                self._long = True
+                self._held = self._held[-_MOST_HELD:]
+
+    def _behind(self) -> str:
+        """What is said behind a thought for which no label of an answer came."""
+        if not self._long:
+            if _thoughts.is_said(self._thought, self._held):
+                return (self._label + self._held)[:MOST_KEPT]
+            said = _thoughts.behind(self._held)
+            if len(said) <= MOST_KEPT:
+                return said
+        said = _thoughts.at_the_end(self._held)
+        return said if len(said) <= MOST_KEPT else ""
 
     def _end_line(self) -> Iterator[str]:
         self._line = ""
@@ -159,7 +177,7 @@ class AgentScript:
             case "said":
                 return self._begins(label, line)
             case mode:
-                self._held = ""
+                self._held, self._long = "", False
                 if label in _THOUGHTS:
                     self._think(label, line)
                 elif label in _CALLS:

@@ -39,7 +39,8 @@ _PLAN = re.compile(
     re.IGNORECASE,
 )
 _ABOUT = re.compile(
-    r"\b(?:they|them|their|they['’]re|he|she|him|his|her|vague|nervous|sie wirkt|er wirkt)\b",
+    r"\b(?:they|them|their|they['’]re|he|she|him|his|her|vague|nervous|sie wirkt|er wirkt)\b"
+    "|[他她]",
     re.IGNORECASE,
 )
 _TO = re.compile(
@@ -49,6 +50,8 @@ _TO = re.compile(
 
 
 _SENTENCES = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
+_PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
+_ASKS = re.compile("[?？]")
 
 
 def is_said(label: str, text: str) -> bool:
@@ -77,17 +80,54 @@ def behind(text: str) -> str:
     if not label_line.strip():
         thought, _, after = re.sub(r"\n[ \t]+(?=\n)", "\n", rest).lstrip("\n").partition("\n\n")
         rest = after if after.strip() and not _speaks(thought) else f"{thought}\n\n{after}"
-    lines = rest.strip("\n").split("\n")
-    while lines and (not lines[0].strip() or (_plans(lines[0]) and "?" not in lines[0])):
-        del lines[0]
-    if lines:
-        return "\n".join(lines)
+    if said := _unplanned(rest.strip("\n").split("\n")):
+        return said
     # A reply is better than none, for which another model would be asked.
     return " ".join(one for one in _SENTENCES.split(label_line.strip()) if _is_to_the_person(one))
 
 
+def at_the_end(text: str) -> str:
+    """What is said of long thoughts, of which `text` is the end: the last paragraph, or the last
+    line or sentence where there is only one. It is said if it is to the person.
+
+    >>> at_the_end("and so on.\\n\\nI should ask for numbers.\\n\\nHow fast is it?")
+    'How fast is it?'
+    """
+    _, *paragraphs = _PARAGRAPHS.split(text.strip())
+    if paragraphs:
+        said = _unplanned(paragraphs[-1].split("\n"))
+        sentences = _sentences(said)
+        if any(_ABOUT.search(one) and not _TO.search(one) for one in sentences):
+            said = sentences[-1]
+        return said if _is_speech(said) else ""
+    *lines, last = text.rstrip().split("\n")
+    said = last if lines else "".join(_sentences(last)[-1:])
+    return said if _is_speech(said) and not _ABOUT.search(said) else ""
+
+
+def _unplanned(lines: list[str]) -> str:
+    """Of the lines between those that only plan the last ones that are to the person, or the last
+    ones of all."""
+    runs: list[list[str]] = [[]]
+    for line in lines:
+        if _plans(line) and not _ASKS.search(line):
+            runs.append([])
+        else:
+            runs[-1].append(line)
+    texts = [text for run in runs if (text := "\n".join(run).strip())]
+    return next(filter(_is_speech, reversed(texts)), texts[-1] if texts else "")
+
+
+def _sentences(text: str) -> list[str]:
+    return [sentence for sentence in _SENTENCES.split(text) if sentence]
+
+
+def _is_speech(text: str) -> bool:
+    return any(_is_to_the_person(sentence) for sentence in _sentences(text))
+
+
 def _is_to_the_person(sentence: str) -> bool:
-    return not _plans(sentence) and (sentence.endswith("?") or _TO.search(sentence) is not None)
+    return not _plans(sentence) and bool(sentence.endswith(("?", "？")) or _TO.search(sentence))
 
 
 def _speaks(text: str) -> bool:

@@ -1,10 +1,11 @@
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.llm._agent_script import MOST_KEPT, AgentScript
+from stages.llm._agent_script import AgentScript
 from stages.llm._spoken import LIMIT, SpokenText
 
 
@@ -326,7 +327,42 @@ def test_a_sentence_that_begins_like_a_thought_is_spoken(text: str) -> None:
         assert "".join([*map(script.push, parts), script.finish()]) == text
 
 
+LONG = "The answer names a cache. It does not say what is kept in it.\n" * 80
+"""Reasoning without a sign of it but its label, and longer than what is held."""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"Thought: Hm.\n{LONG}\nHow fast is it?", "How fast is it?"),
+        (f"Thought:\n{LONG}\n{LONG}\n\nThank you.\nHow fast is it?", "Thank you.\nHow fast is it?"),
+        (f"Thought: {LONG}I should ask for numbers.\nHow fast is it?", "How fast is it?"),
+        (f"Thought: {LONG}\nI should ask.\nThey are vague. How fast is it?\n", "How fast is it?"),
+        (f"Thought: {LONG.replace(chr(10), ' ')}How fast is it?", "How fast is it?"),
+        (f"Reasoning: you said so.\n{LONG}\nHow fast is it?", "How fast is it?"),
+        (f"推理：{LONG}\n\n他们很紧张。为什么？", "为什么？"),
+        (f"Thought: {LONG}\nFinal Answer: Why?", "Why?"),
+        (f"Thought: {LONG}", ""),
+        (f"Thought: {LONG}\nI should ask how fast it is.", ""),
+        (f"Thought: {LONG}\nIt was a good answer.", ""),
+        (f"Thought: {LONG.replace(chr(10), ' ')}Do they know?", ""),
+        (f"Thought: Hm.\n{'Do you agree? ' * 200}", ""),
+        ("Thought: Hm.\nIt is fast.\nI should ask why.\nWhy is it fast?", "Why is it fast?"),
+        ("Thought: Hm.\nWhy is it fast?\nI should wait.", "Why is it fast?"),
+    ],
+    ids=map(str, range(15)),
+)
+def test_of_long_reasoning_nothing_but_its_question_is_spoken(text: str, said: str) -> None:
+    for parts in ([text], [text[at : at + 7] for at in range(0, len(text), 7)]):
+        script = AgentScript()
+        assert "".join([*map(script.push, parts), script.finish()]) == said
+
+
 def test_what_is_kept_behind_a_thought_has_a_bound() -> None:
+    tracemalloc.start()
     script = AgentScript()
-    assert script.push("Thought: Hm.\n" + "More. " * 1000) == ""
-    assert len(script.finish()) == MOST_KEPT
+    for _ in range(1000):
+        assert script.push("Thought: Hm.\n" + "More. " * 100) == ""
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (held < 50_000, script.finish()) == (True, "")
