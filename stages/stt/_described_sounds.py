@@ -67,7 +67,9 @@ _ASIDE = re.compile(
 """The same behind a word."""
 
 _ENGLISH = re.compile(
-    r"\b(?:the|of|was|my|that|this|with|you|we|would|used|took|second)\b", re.IGNORECASE
+    r"\b(?:the|of|was|my|that|this|with|you|we|would|used|took|second|they|it|and|from|which"
+    r"|are|what|how|when|where|who)\b",
+    re.IGNORECASE,
 )
 _FOREIGN = frozenset(("latter", "taps"))
 """Sounds in other languages (laughter, applause), and words of English."""
@@ -99,19 +101,29 @@ _MOST_LYRICS = 8
 person speaks."""
 
 
-def without_sounds(text: str, *, doubtful: bool, unsure: bool) -> str:
+def without_sounds(text: str, *, doubtful: bool, unsure: bool, language: str | None = None) -> str:
     """The text without what describes sounds, and without the decoder's marks.
 
     In a `doubtful` text most brackets describe one. `unsure` says that the recogniser did not tell
-    how sure it was, or that it was not.
+    how sure it was, or that it was not. `language` is the code of what is spoken, if it is known.
     """
     if _MUSIC.search(text):
         text = _SUNG.sub(_no_lyrics if unsure else _lyrics, text)
     text = _MARKS.sub(" ", text)
     if doubtful:
         return " ".join(_BRACKETS.sub(_said, text).split())
-    english = _ENGLISH.search(text) is not None
+    english = "(" in text and _is_english(text, language)
     return " ".join(_BRACKETS.sub(lambda found: _no_sound(found, english), text).split())
+
+
+def _is_english(text: str, language: str | None) -> bool:
+    """Whether a text is in English; without a known language by its words, among which one that is
+    repeated in brackets is no sound."""
+    if language is not None:
+        return language.partition("-")[0].lower() == "en"
+    if _ENGLISH.search(text):
+        return True
+    return not _FOREIGN.isdisjoint(plain_words(_BRACKETS.sub(" ", text)).split())
 
 
 def is_laughter(plain: str, *, doubtful: bool) -> bool:

@@ -57,6 +57,7 @@ class UploadedSpeech:
                 self.loudest_db,
                 self.hints,
                 piece.compression_ratio,
+                self.language,
             )
         )
         return verdict.text, verdict.reason
@@ -96,6 +97,8 @@ def transcript(
 
     A segment that is no speech is left out of the text, with its words. Raises `NoTranscription`.
     """
+    language = upload.language or code_of(reply)
+    upload = replace(upload, language=language)
     segments = _objects(reply.get("segments"))
     text = _text(reply, segments)
     pieces = _pieces(text, segments)
@@ -104,7 +107,6 @@ def transcript(
     if kept:
         together = kept[0] if len(kept) == 1 else _surest(_joined(kept, text), kept)
         heard, reason = upload.judged(together)
-    language = upload.language or code_of(reply)
     if not heard:
         return Transcript(turn, "", final=True, language=language), reason
     words = tuple(

@@ -292,6 +292,7 @@ class Whisper:
             found.avg_logprob,
             found.no_speech_prob,
             hints=with_introduction(utterance.hints),
+            language=found.language,
         )
         before = utterance.shown
         if text := judge(heard).text:

@@ -58,19 +58,23 @@ def decode(
     for seek, found in groupby(segments, key=lambda segment: segment.seek):
         if model.cancelled():
             raise Abandoned
-        window = list(found)
-        windows.append(_judged(window, min(audio_s - seek / 100, _WINDOW_S), level_db, hints))
+        window, window_s = list(found), min(audio_s - seek / 100, _WINDOW_S)
+        windows.append(_judged(window, window_s, level_db, hints, language))
     return _together(windows, audio_s, language)
 
 
 def _judged(
-    segments: Sequence[Any], audio_s: float, level_db: float, hints: tuple[str, ...]
+    segments: Sequence[Any],
+    audio_s: float,
+    level_db: float,
+    hints: tuple[str, ...],
+    language: str,
 ) -> Heard:
     """One window's segments, which have their probabilities in common."""
     first = segments[0]
     text = "".join(segment.text for segment in segments)
     sure = (first.avg_logprob, first.no_speech_prob, level_db)
-    verdict = judge(Hypothesis(text, audio_s, *sure, with_introduction(hints)))
+    verdict = judge(Hypothesis(text, audio_s, *sure, with_introduction(hints), language=language))
     log.debug("%s: %r, %.2f, %.2f, %.0f dB", verdict.reason or "speech", text, *sure)
     tokens = sum(len(segment.tokens) for segment in segments)
     if not verdict.text:

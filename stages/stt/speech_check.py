@@ -92,6 +92,7 @@ class Hypothesis:
     that there is no speech, `loudest_db` the level of the loudest 50 ms (RMS, full scale 0); each
     is None where it is not known. `hints` are the terms that the recogniser was given, in order.
     `compression_ratio` is the recogniser's own, and tells of a loop that it has shortened.
+    `language` is the code of what is spoken, if that is known.
     """
 
     text: str
@@ -101,6 +102,7 @@ class Hypothesis:
     loudest_db: float | None = None
     hints: Sequence[str] = ()
     compression_ratio: float | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def judge(heard: Hypothesis) -> Verdict:
     silence, logprob = heard.no_speech_prob or 0.0, heard.avg_logprob or 0.0
     doubtful = silence > _DOUBTFUL_PROB and logprob < _DOUBTFUL_LOGPROB
     unsure = doubtful or (heard.avg_logprob is None and heard.no_speech_prob is None)
-    text = without_sounds(heard.text, doubtful=doubtful, unsure=unsure)
+    text = without_sounds(heard.text, doubtful=doubtful, unsure=unsure, language=heard.language)
     plain = plain_words(text)
     reason: Reason = ""
     if not plain or is_laughter(plain, doubtful=doubtful):

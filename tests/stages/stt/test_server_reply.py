@@ -93,6 +93,16 @@ def test_what_nobody_said_is_no_answer_and_the_log_says_why(
         assert final.text == reply["text"]
 
 
+@pytest.mark.parametrize(
+    ("named", "kept"), [("english", "Take two (latter)"), ("danish", "Take two")]
+)
+def test_the_language_that_a_server_names_tells_a_word_from_a_sound(
+    hear: Hear, named: str, kept: str
+) -> None:
+    [final] = hear({"text": "Take two (latter)", "language": named}, language=None)
+    assert final.text == kept
+
+
 @pytest.mark.parametrize("text", ["Docker, Kubernetes.", "Docker, Kubernetes. " * 2])
 def test_a_prompt_without_a_sentence_is_known_again(hear: Hear, text: str) -> None:
     two = HINTS[:2]

@@ -250,6 +250,31 @@ def test_a_sound_in_brackets_is_left_out(text: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "language", "kept"),
+    [
+        ("Taps (taps)", None, "Taps (taps)"),
+        ("Taps (taps)", "en", "Taps (taps)"),
+        ("Taps (taps)", "hu", "Taps"),
+        ("Take option two (latter)", "en", "Take option two (latter)"),
+        ("Take option two (latter)", "en-GB", "Take option two (latter)"),
+        ("They drip (taps)", None, "They drip (taps)"),
+        ("Det var sjovt (latter)", "da", "Det var sjovt"),
+        ("So was that my joke (latter)", "no", "So was that my joke"),
+        ("Taps. (taps)", "en", "Taps."),
+        ("Taps [taps]", "en", "Taps"),
+        ("It broke (laughs)", "en", "It broke"),
+        ("(laughs)", "en", ""),
+        ("(taps)", "en", ""),
+    ],
+)
+def test_the_language_tells_whether_a_word_in_brackets_is_a_sound(
+    text: str, language: str | None, kept: str
+) -> None:
+    assert judge(Hypothesis(text, 4.0, **SURE, language=language)).text == kept
+    assert judge(Hypothesis(text, 4.0, language=language)).text == kept
+
+
+@pytest.mark.parametrize(
     ("text", "doubtful"),
     [
         (
