@@ -5,12 +5,14 @@ Nothing is decoded. File names and media types are ignored: the uploader chose t
 14496-12 (boxes), 11172-3 (MP3), 13818-7 (ADTS), id3.org (ID3v2).
 """
 
-import io
 import struct
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Literal
 
-from stages._trailing import MOST_PIECES, at, frames_end, id3_length
+from stages._frame_chain import loss_of_frames
+from stages._matroska_elements import is_cut_matroska
+from stages._ogg_pages import loss_of_ogg
+from stages._trailing import MOST_PIECES, at, id3_length
 
 Container = Literal["wav", "flac", "ogg", "mp3", "aac", "mp4", "webm"]
 
@@ -19,10 +21,6 @@ HEAD_BYTES = 64
 
 ENDLESS = 0x7FFF_F000
 """A WAV data chunk of this length or more was left by an encoder that could not seek back."""
-
-_CLUSTER = 0x1F43B675
-_SEGMENT = 0x18538067
-_EBML = 0x1A45DFA3
 
 
 def sniff(head: bytes) -> Container | None:
@@ -131,16 +129,7 @@ def _wav(file: BinaryIO, size: int) -> bool:
 
 
 def _ogg(file: BinaryIO, size: int) -> bool:
-    position, ended = 0, False
-    for _ in range(MOST_PIECES):
-        if position >= size:
-            return position > size or not ended
-        head = at(file, position, 27)
-        if head[:4] != b"OggS":
-            return not ended
-        ended = bool(head[5] & 4)
-        position += 27 + head[26] + sum(at(file, position + 27, head[26]))
-    return False
+    return loss_of_ogg(file, size).cut
 
 
 def _mp4(file: BinaryIO, size: int) -> bool:
@@ -182,42 +171,11 @@ def _box(file: BinaryIO, position: int) -> tuple[int, bytes]:
 
 
 def _aac(file: BinaryIO, size: int) -> bool:
-    return frames_end(file, size, "aac") > size
+    return loss_of_frames(file, size, "aac").cut
 
 
 def _mp3(file: BinaryIO, size: int) -> bool:
-    return frames_end(file, size, "mp3") > size
-
-
-def _webm(file: BinaryIO, size: int) -> bool:
-    position = 0
-    for _ in range(MOST_PIECES):
-        if position >= size:
-            return position > size
-        head = io.BytesIO(at(file, position, 12))
-        name, _ = _number(head, keep_mark=True)
-        length, endless = _number(head, keep_mark=False)
-        position += head.tell()
-        # A live recording's segment and clusters have no length: go on inside them.
-        if not endless and name == _SEGMENT:
-            return position + length > size
-        if not endless:
-            position += length
-        elif name not in (_SEGMENT, _CLUSTER, _EBML):
-            return False
-    return False
-
-
-def _number(head: io.BytesIO, *, keep_mark: bool) -> tuple[int, bool]:
-    """An EBML number, and whether it means an unknown length."""
-    first = head.read(1)[0]
-    extra = 8 - first.bit_length()
-    rest = head.read(extra)
-    if len(rest) < extra:
-        raise IndexError("the file ends inside a number")
-    mark = 1 << 7 * (extra + 1)
-    number = int.from_bytes(bytes([first]) + rest)
-    return (number, False) if keep_mark else (number ^ mark, number ^ mark == mark - 1)
+    return loss_of_frames(file, size, "mp3").cut
 
 
 _LOOKS: dict[Container, Callable[[BinaryIO, int], bool]] = {
@@ -226,5 +184,5 @@ _LOOKS: dict[Container, Callable[[BinaryIO, int], bool]] = {
     "mp4": _mp4,
     "aac": _aac,
     "mp3": _mp3,
-    "webm": _webm,
+    "webm": is_cut_matroska,
 }

@@ -73,8 +73,8 @@ class Decoded:
     """Facts about a decoded file. `samples` count at 16 kHz; `rate_hz` and `channels` are the
     file's.
 
-    `truncated`: the file's end is missing, the rest has been decoded. `skipped`: packets that could
-    not be decoded.
+    `truncated`: the file's end is missing, the rest has been decoded. `lost_ms`: sound that could
+    not be read and is left out, not counting the end; the rest of the file tells how much.
     """
 
     container: Container
@@ -83,7 +83,7 @@ class Decoded:
     channels: int
     samples: int
     truncated: bool
-    skipped: int
+    lost_ms: int
 
     @property
     def duration_ms(self) -> int:
@@ -157,7 +157,7 @@ async def _download(job: WorkerJob, sink: BinaryIO, container: Container) -> Dec
         found["channels"],
         samples,
         found["truncated"],
-        found["skipped"],
+        found["lost_ms"],
     )
 
 

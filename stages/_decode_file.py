@@ -17,13 +17,15 @@ import numpy as np
 
 from stages._containers import Container, is_cut, is_mp3_frame
 from stages._glued import parts, states_length
+from stages._lost_sound import LostSound
 
 log = logging.getLogger("stages.decode")
 
 RATES_HZ = (4_000, 192_000)
 MOST_CHANNELS = 8
 MOST_TRACKS = 16
-MOST_PARTS = 100
+MOST_PARTS = 1000
+"""Files that may be glued together. Each is opened for itself, which takes up to 2 ms."""
 
 MEASURED_S = 600.0
 """Sound that is decoded to find the loudest track, of all tracks together."""
@@ -135,15 +137,22 @@ class Facts:
         self.rate_hz = 0
         self.channels = 0
         self.claimed_s: float | None = None  # of the part under way
-        self.short = False  # a part has less sound than it claims
+        self.short = False  # a part has less sound than it claims, or is cut
+        self.lost_s = 0.0  # sound that could not be read, with sound behind it
         self.samples = 0
-        self.skipped = 0
         self.ends_badly = False
+
+    @property
+    def lost_ms(self) -> int:
+        """Sound that could not be read, in milliseconds."""
+        return round(self.lost_s * 1000)
 
     def truncated(self, file: BinaryIO, size: int) -> bool:
         """Whether sound is missing at the end of the file, or of one of its parts."""
         if self.short or self.ends_badly:
             return True
+        if self.container in ("ogg", "mp3", "aac"):
+            return False  # their pages and frames have been looked at
         found = [FilePart(file, *span) for span in parts(file, size, self.container)]
         return any(is_cut(cast("BinaryIO", part), part.size, self.container) for part in found)
 
@@ -151,11 +160,15 @@ class Facts:
 def frames(file: BinaryIO, size: int, longest_s: float, facts: Facts) -> Iterator[Any]:
     """The decoded frames of all parts. Fills in `facts`; raises `RecordingRefused`.
 
-    Packets that cannot be decoded are skipped and counted.
+    What cannot be decoded is left out, and its length noted.
     """
     spans = parts(file, size, facts.container)
     if len(spans) > MOST_PARTS:
-        raise RecordingRefused("damaged", f"It was glued together from over {MOST_PARTS} files")
+        raise RecordingRefused(
+            "too_costly",
+            f"It was glued together from over {MOST_PARTS} files, which is the most that is taken:"
+            " encode it anew as one",
+        )
     for number, span in enumerate(spans):
         facts.claimed_s = None
         try:
@@ -168,7 +181,6 @@ def frames(file: BinaryIO, size: int, longest_s: float, facts: Facts) -> Iterato
 
 
 def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any]:
-    decoded_s = 0.0
     source, container = _opened(part, facts.container)
     with container:
         tracks = _tracks(container, longest_s, facts)
@@ -176,11 +188,29 @@ def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any
         stream = tracks[at]
         _check(stream, container, longest_s, facts)
         stream.codec_context.thread_count = 1  # threads cost memory, and cores that sessions need
-        for _, frame in _decoded(source, container, [stream], facts):
+        if facts.codec == "flac":  # otherwise a frame with a wrong checksum is heard as noise
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        unit_s = float(stream.time_base or 0)
+        lost = LostSound(
+            cast("BinaryIO", part.again()),
+            part.size,
+            facts.container,
+            unit_s,
+            from_0=facts.container == "flac" and facts.claimed_s is not None,
+        )
+        decoded_s = 0.0
+        for _, frame in _decoded(source, container, [stream], facts, lost):
             decoded_s += frame.samples / max(1, frame.sample_rate)
             yield frame
+    lost_s, cut = lost.total(decoded_s)
     if _claims(part, facts.container) and facts.claimed_s is not None:
-        facts.short |= decoded_s < facts.claimed_s - _SLACK_S
+        missing_s = facts.claimed_s - decoded_s - lost_s
+        if missing_s > _SLACK_S and facts.container == "mp3" and lost_s and not cut:
+            lost_s += missing_s  # the file ends with a whole frame: bytes are missing in between
+        else:
+            cut |= missing_s > _SLACK_S
+    facts.lost_s += min(lost_s, longest_s)  # a damaged time may be years away
+    facts.short |= cut
     facts.short |= facts.ends_badly  # the next part's sound would hide it
 
 
@@ -206,12 +236,15 @@ def _opened(part: FilePart, container: Container) -> tuple[Source, Any]:
 
 
 def _decoded(
-    source: Source, container: Any, streams: list[Any], facts: Facts
+    source: Source,
+    container: Any,
+    streams: list[Any],
+    facts: Facts,
+    lost: LostSound | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """The decoded frames of some tracks, each with its track's index."""
     indexes = [stream.index for stream in streams]
     packets = container.demux(streams)
-    begun, odd = False, 0  # packets since the last sound that may be padding
     while True:
         try:
             packet = next(packets)
@@ -232,14 +265,14 @@ def _decoded(
             raise
         except Exception:  # one bad packet; a decoder goes on with the next
             if facts.container == "mp3" and not is_mp3_frame(bytes(packet)[:4]):
-                odd += begun  # damage if sound follows, else padding or a tag of an unknown kind
-                continue
-            facts.skipped += 1
+                continue  # damage if sound follows, else padding or a tag of an unknown kind
             facts.ends_badly = True
+            if lost is not None:
+                lost.failed()
             continue
+        if lost is not None and packet.size:  # not the one that ends the track
+            lost.decoded(packet, found)
         if found:
-            facts.skipped += odd
-            begun, odd = True, 0
             facts.ends_badly = False
             source.sound()
         for frame in found:

@@ -178,7 +178,7 @@ class RecordingDecoder:
             "rate_hz": facts.rate_hz,
             "channels": facts.channels,
             "truncated": facts.truncated(self._file, self._size),
-            "skipped": facts.skipped,
+            "lost_ms": facts.lost_ms,
         }
         reply("done", found, last=True)
 

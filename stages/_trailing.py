@@ -43,7 +43,7 @@ def sound_end(file: BinaryIO, size: int, container: str) -> int:
     if container != "mp4" and at(file, size - 1, 1) in _BLANK:
         with suppress(IndexError):  # the file ends inside a header
             frames = frames_end(file, size, container)
-            if frames < size and _is_filler(file, frames, size):
+            if frames < size and is_filler(file, frames, size):
                 return frames
     if container == "ogg":
         return size
@@ -58,23 +58,28 @@ def sound_end(file: BinaryIO, size: int, container: str) -> int:
     return end
 
 
-def _is_filler(file: BinaryIO, position: int, size: int) -> bool:
+def is_filler(file: BinaryIO, position: int, size: int) -> bool:
     """Whether nothing but tags and blanks stands between a place and the end of the file."""
     for _ in range(_MOST_FILLER):
         if position >= size:
             return position == size
         piece = at(file, position, _SEARCHED)
-        if piece[:3] == b"TAG":
-            position += _ID3V1
-        elif piece[:8] == b"APETAGEX":
-            position += int.from_bytes(piece[12:16], "little") + _APE
-        elif piece[:3] == b"ID3" and len(piece) >= 10:
-            position += 10 + id3_length(piece)
-        elif blank := len(piece) - len(piece.lstrip(_BLANK)):
-            position += blank
-        else:
+        length = tag_length(piece) or len(piece) - len(piece.lstrip(_BLANK))
+        if not length:
             return False
+        position += length
     return False
+
+
+def tag_length(data: bytes) -> int:
+    """The length of the tag that data begin with, or 0."""
+    if data[:3] == b"TAG":
+        return _ID3V1
+    if data[:8] == b"APETAGEX":
+        return int.from_bytes(data[12:16], "little") + _APE
+    if data[:3] == b"ID3" and len(data) >= 10:
+        return 10 + id3_length(data)
+    return 0
 
 
 def sound_start(file: BinaryIO) -> int:
@@ -94,13 +99,14 @@ def frames_end(file: BinaryIO, size: int, container: str) -> int:
     file, or of the pages of an Ogg file: beyond `size` if it is cut.
 
     `size` if there are more than `MOST_PIECES`. Raises `IndexError` where the file ends inside a
-    header. Moves the file's position.
+    header, of which a single byte tells nothing: 255 is also what files are filled up with. Moves
+    the file's position.
     """
-    length_of = _LENGTHS[container]
+    length_of = LENGTHS[container]
     position = base = sound_start(file) if container == "mp3" else 0
     window = b""
     for _ in range(MOST_PIECES):
-        if position >= size:
+        if position >= size - 1:
             return position
         if position - base + _LONGEST_HEAD > len(window):
             base, window = position, at(file, position, min(_SEARCHED, size - position))
@@ -145,7 +151,7 @@ def _page_length(data: bytes, start: int) -> int:
     return 27 + lacing + sum(data[start + 27 : start + 27 + lacing])
 
 
-_LENGTHS = {"mp3": _mp3_length, "aac": _adts_length, "ogg": _page_length}
+LENGTHS = {"mp3": _mp3_length, "aac": _adts_length, "ogg": _page_length}
 
 
 def _tag(file: BinaryIO, end: int) -> int:

@@ -72,6 +72,7 @@ class AnswerRecord(BaseModel):
     quality: str | None = None
     words: int | None = None
     truncated: bool | None = None
+    lost_ms: int | None = None
     counted: bool | None = None
     code: str | None = None
     reason: str | None = None
@@ -145,6 +146,7 @@ class AnswerJobs:
                 status="recognising",
                 duration_ms=recording.duration_ms,
                 truncated=recording.truncated,
+                lost_ms=recording.lost_ms,
                 worker=self._worker,
             )
             counted = replace(state, record=session.model_copy(update={"uploads": number}))
@@ -251,8 +253,14 @@ class AnswerJobs:
         finally:
             keeping.cancel()
         took_s = asyncio.get_running_loop().time() - began
-        speech, truncated = transcript.speech, transcript.truncated
-        return Given(transcript.text, speech, took_s * 1000, truncated), transcript
+        given = Given(
+            transcript.text,
+            transcript.speech,
+            took_s * 1000,
+            transcript.truncated,
+            transcript.lost_ms,
+        )
+        return given, transcript
 
     async def _keep(self, session: SessionRecord) -> None:
         """Keep the session from expiring until cancelled; its version does not change."""

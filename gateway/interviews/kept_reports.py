@@ -20,11 +20,11 @@ from gateway.events.outbox import session_events
 from gateway.interviews.sessions import NoSuchSession, SessionRecord, add
 from gateway.interviews.state import InterviewState, Submitted
 from gateway.interviews.telling import report_ready
-from gateway.interviews.transcripts import known_of
+from gateway.interviews.transcripts import Known, known_of
 from gateway.reports.assessor import Assessor
 from gateway.store import Append, Conflict, Put, Store, StoreError
 from stages.interview import AnswerEvaluation, InterviewAnswer, InvalidReport, Report, answers_of
-from stages.interview.report import cut_note
+from stages.interview.report import cut_note, lost_note
 
 logger = logging.getLogger("parley.reports")
 
@@ -87,7 +87,7 @@ class KeptReports:
             speech=known.speech,
             latencies_ms=known.latencies_ms,
             known=await self._known(record, known.answers(interview)),
-            notes=[cut_note(number, interview.config.language) for number in known.cut],
+            notes=_notes(known, interview.config.language),
             session_id=record.id,
             created=created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
@@ -145,3 +145,9 @@ def _renamed(value: Any) -> Any:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
+def _notes(known: Known, language: str) -> list[str]:
+    """Sentences about uploaded answers of which something is missing."""
+    lost = [lost_note(number, ms, language) for number, ms in known.lost_ms.items()]
+    return lost + [cut_note(number, language) for number in known.cut]

@@ -82,13 +82,15 @@ class AskedQuestion:
 class Given:
     """An answer: typed, or recognised from an upload; recognition took `latency_ms`.
 
-    `truncated`: the end of the upload was missing.
+    `truncated`: the end of the upload was missing. `lost_ms`: so much of it could not be read, not
+    counting the end.
     """
 
     text: str
     speech: AnswerSpeech | None = None
     latency_ms: float | None = None
     truncated: bool = False
+    lost_ms: int = 0
 
     @property
     def via(self) -> Via:

@@ -7,8 +7,9 @@ candidate waited for it. Lines of older versions have fewer fields and can still
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipeline.frames import Word
@@ -32,6 +33,8 @@ class Known:
     via: dict[int, Via]
     cut: tuple[int, ...] = ()
     """The numbers of the questions to which the end of an uploaded answer is missing."""
+    lost_ms: Mapping[int, int] = field(default_factory=dict)
+    """How much of an uploaded answer could not be read before its end, by the question's number."""
 
     def answers(self, session: InterviewSession) -> tuple[InterviewAnswer, ...]:
         """The interview's answers with these details."""
@@ -46,11 +49,18 @@ def candidate_line(
     speech: AnswerSpeech | None,
     *,
     cut: int | None = None,
+    lost: tuple[int, int] | None = None,
 ) -> bytes:
-    """A candidate's line; `cut` is the question's number if the upload's end was missing."""
+    """A candidate's line.
+
+    `cut` is the question's number if the upload's end was missing, `lost` that number and the
+    milliseconds of the upload that could not be read before its end.
+    """
     line: dict[str, Any] = {"turn": turn, "role": "user", "text": text, "at": at, "via": via}
     if cut is not None:
         line["cut"] = cut
+    if lost is not None:
+        line["lost"] = lost
     if speech is not None:
         line["speech"] = _written(speech)
     return _encoded(line)
@@ -74,6 +84,7 @@ def known_of(session: InterviewSession, items: Iterable[bytes]) -> Known:
     messages = session.messages
     at = 0  # the candidate's last message that was found
     cut: dict[int, None] = {}
+    lost_ms: Counter[int] = Counter()
     for item in items:
         line = json.loads(item)
         if line["role"] == "assistant":
@@ -91,9 +102,12 @@ def known_of(session: InterviewSession, items: Iterable[bytes]) -> Known:
         known.via[at] = line.get("via", "voice")
         if "cut" in line:
             cut[line["cut"]] = None
+        if "lost" in line:
+            number, ms = line["lost"]
+            lost_ms[number] += ms
         if "speech" in line:
             known.speech[at] = _read(line["speech"])
-    return replace(known, cut=tuple(cut))
+    return replace(known, cut=tuple(cut), lost_ms=lost_ms)
 
 
 def _encoded(line: dict[str, Any]) -> bytes:

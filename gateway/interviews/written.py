@@ -117,8 +117,17 @@ class WrittenInterviews:
         step = self.answered(state, given)
         now = time.time()
         turn = len(before.messages) // 2
-        cut = before.current_question if given.truncated else None
-        lines = [candidate_line(turn, given.text, now, given.via, given.speech, cut=cut)]
+        number = before.current_question
+        line = candidate_line(
+            turn,
+            given.text,
+            now,
+            given.via,
+            given.speech,
+            cut=number if given.truncated else None,
+            lost=(number, given.lost_ms) if given.lost_ms else None,
+        )
+        lines = [line]
         put_again = len(step.session.messages) - len(before.messages) > 2
         if put_again:
             question = step.session.messages[len(before.messages)].content
@@ -126,7 +135,7 @@ class WrittenInterviews:
         reply = step.session.messages[-1].content
         lines.append(interviewer_line(turn, reply, now, given.latency_ms))
         after = InterviewState(_with(state.record, step.session, now), state.version, step.session)
-        submitted = Submitted(after, given, before.current_question, step.intent, reply)
+        submitted = Submitted(after, given, number, step.intent, reply)
         told: list[EventDraft] = []
         if submitted.counted:
             told.append(answer_accepted(submitted.number, given.via, step.session))

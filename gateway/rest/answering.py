@@ -160,6 +160,7 @@ async def _uploaded(
         progress=0.0,
         duration_ms=recording.duration_ms,
         truncated=recording.truncated,
+        lost_ms=recording.lost_ms,
     )
     location = f"/api/sessions/{session_id}/answers/{accepted.number}"
     reply = HttpReply(accepted, 202, {"location": location, "retry-after": "1"})

@@ -131,8 +131,9 @@ class TakenAnswer(BaseModel):
     """An accepted answer. `question` is the number of the question that it answers.
 
     `counted` is false if the words were no answer but, say, a request to repeat the question.
-    `truncated` says that the end of the recording was missing. `language`, `confidence`,
-    `duration_ms`, `truncated`, `recogniser` and `quality` are null if it was typed.
+    `truncated` says that the end of the recording was missing, `lost_ms` how much of it before its
+    end could not be read and is not in `duration_ms`. `language`, `confidence`, `duration_ms`,
+    `truncated`, `lost_ms`, `recogniser` and `quality` are null if it was typed.
     """
 
     question: int
@@ -143,6 +144,7 @@ class TakenAnswer(BaseModel):
     confidence: float | None
     duration_ms: int | None
     truncated: bool | None
+    lost_ms: int | None
     recogniser: str | None
     quality: Annotated[
         str | None, Field(description="demo: about every fourth word is wrong, nothing is scored")
@@ -178,6 +180,7 @@ class TakenTurn(Turn):
             confidence=None if recognition is None else recognition.confidence,
             duration_ms=None if speech is None else round(speech.duration_ms or 0),
             truncated=None if speech is None else given.truncated,
+            lost_ms=None if speech is None else given.lost_ms,
             recogniser=None if recognition is None else recognition.provider,
             quality=None if recognition is None else recognition.quality,
         )
@@ -206,6 +209,7 @@ class UploadedAnswer(BaseModel):
     progress: Annotated[float, Field(ge=0, le=1)]
     duration_ms: int
     truncated: bool | None = None
+    lost_ms: int | None = None
     text: str | None = None
     language: str | None = None
     confidence: float | None = None

@@ -224,6 +224,12 @@ def cut_note(number: int, language: str) -> str:
     return feedback_lines(language).notes["cut"].format(number)
 
 
+def lost_note(number: int, lost_ms: int, language: str) -> str:
+    """A sentence about an uploaded answer of which so much could not be read before its end."""
+    seconds = -(-lost_ms // 1000)
+    return feedback_lines(language).notes["lost"].format(number, seconds)
+
+
 _REPORTS = TypeAdapter(Report)
 
 _DEEPEST = 12

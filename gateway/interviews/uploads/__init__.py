@@ -4,6 +4,7 @@ Routes use `Uploads`; `gateway.interviews.uploads.errors` shows the tree of its 
 """
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from pipeline.stage import Detector, Transcriber
 from stages._decode import DecodeLimits, NotDecoded, decode
 
 __all__ = ["UploadBody", "UploadError", "UploadRecording", "UploadTranscript", "Uploads", "takes"]
+
+logger = logging.getLogger("parley.uploads")
 
 MOST_DECODED = 2
 """Files that are decoded at a time, each in its own process."""
@@ -66,7 +69,16 @@ class Uploads:
             except BaseException:
                 file.close()
                 raise
-        return UploadRecording(file, found.samples, found.truncated)
+        recording = UploadRecording(file, found.samples, found.truncated, found.lost_ms)
+        if recording.truncated or recording.lost_ms:
+            logger.info(
+                "an upload (%s, %s) of %.1f s is damaged: %s",
+                found.container,
+                found.codec,
+                recording.duration_ms / 1000,
+                recording.damage,
+            )
+        return recording
 
     async def recognise(
         self,

@@ -41,15 +41,25 @@ OnProgress = Callable[[float], None]
 
 @dataclass(slots=True)
 class UploadRecording:
-    """Decoded audio: 16 kHz, mono, 16 bit. `close` deletes it."""
+    """Decoded audio: 16 kHz, mono, 16 bit. `close` deletes it.
+
+    `truncated` and `lost_ms` are those of `stages._decode.Decoded`.
+    """
 
     file: BinaryIO
     samples: int
     truncated: bool = False
+    lost_ms: int = 0
 
     @property
     def duration_ms(self) -> int:
         return self.samples * 1000 // INPUT_RATE_HZ
+
+    @property
+    def damage(self) -> str:
+        """What is missing of the file, for a log."""
+        lost = f"{self.lost_ms} ms could not be read" if self.lost_ms else ""
+        return ", ".join(filter(None, (lost, "its end is missing" if self.truncated else "")))
 
     async def read(self, span: Span) -> Samples:
         """The samples of one part."""
@@ -114,7 +124,14 @@ async def recognise_upload(
         report(DETECTION_SHARE + (1 - DETECTION_SHARE) * done / total)
     report(1.0)
     first = transcribers.candidates[0].provider
-    return joined(parts, runs, recording.samples, first=first, truncated=recording.truncated)
+    return joined(
+        parts,
+        runs,
+        recording.samples,
+        first=first,
+        truncated=recording.truncated,
+        lost_ms=recording.lost_ms,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ class UploadTranscript:
     weighted by length, and its language that of most of the recording. `note` is a remark for
     people about the provider ("demo quality"). `pauses` and `first_speech_ms` come from voice
     detection, so they are known even if the recogniser gives no times; `first_speech_ms` is None
-    if there is no speech. `truncated` says that the end of the file was missing.
+    if there is no speech. `truncated` says that the end of the file was missing, `lost_ms` how much
+    of it before its end could not be read.
     """
 
     text: str
@@ -44,6 +45,7 @@ class UploadTranscript:
     last_speech_ms: int | None
     pauses: tuple[Pause, ...]
     truncated: bool = False
+    lost_ms: int = 0
 
     @property
     def speech(self) -> AnswerSpeech:
@@ -72,7 +74,13 @@ class UploadTranscript:
 
 
 def joined(
-    parts: Sequence[Part], runs: Sequence[Span], samples: int, *, first: str, truncated: bool
+    parts: Sequence[Part],
+    runs: Sequence[Span],
+    samples: int,
+    *,
+    first: str,
+    truncated: bool,
+    lost_ms: int = 0,
 ) -> UploadTranscript:
     """The transcript of a recording of `samples` samples from its recognised pieces.
 
@@ -88,6 +96,7 @@ def joined(
         last_speech_ms=round(runs[-1].end / _MS) if runs else None,
         pauses=_pauses(runs),
         truncated=truncated,
+        lost_ms=lost_ms,
     )
 
 

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import io
 import json
+import logging
+import re
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from gateway.interviews import events as rings
@@ -20,6 +23,7 @@ from gateway.rest import answering, watching
 from gateway.store import SqliteStore
 from pipeline.testing import Script
 from stages.fakes import FakeSynthesizer, FakeTranscriber
+from tests.support import recordings
 from tests.support.interviews import ANSWER, code, made, recording, started, typed, uploaded
 
 pytestmark = pytest.mark.slow  # spoken in real time, and recordings are recognised
@@ -66,7 +70,7 @@ def test_an_interview_in_writing_from_start_to_report(serve: Serve) -> None:
             "text": ANSWER,
             "via": "typed",
             "counted": True,
-            **dict.fromkeys(("language", "confidence", "duration_ms", "truncated")),
+            **dict.fromkeys(("language", "confidence", "duration_ms", "truncated", "lost_ms")),
             **dict.fromkeys(("recogniser", "quality")),
         }
         assert second["reply"] == second["question"]["said"]
@@ -154,6 +158,33 @@ def test_an_upload_that_was_cut_is_marked_in_the_answer_and_in_the_report(
     serve(scenario)
 
 
+def test_an_upload_that_was_damaged_says_how_much_could_not_be_read(
+    gateway: Any, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        path = await started(client)
+        await typed(client, path)
+        pcm = np.frombuffer(recording(4)[44:], np.int16)
+        data = bytearray(recordings.encoded(pcm, "ogg-opus"))
+        page = [found.start() for found in re.finditer(b"OggS", data)][3]  # of a second
+        data[page + 300 : page + 310] = bytes(10)
+        headers = {"content-type": "audio/ogg"}
+        taken = await client.post(f"{path}/submit-answer", content=bytes(data), headers=headers)
+        answer = taken.json()["answer"]
+        lost_ms = answer["lost_ms"]
+        assert (answer["truncated"], 900 < lost_ms < 1100) == (False, True)
+        assert answer["duration_ms"] + lost_ms == pytest.approx(4000, abs=50)
+        assert (await client.get(f"{path}/answers/1")).json()["lost_ms"] == lost_ms
+        report = (await client.get(f"{path}/report")).json()
+        note = f"question 2 is damaged: about {-(-lost_ms // 1000)} s of it could not be read"
+        assert [note in said for said in report["notes"]].count(True) == 1
+        told = [said for said in caplog.messages if f"{lost_ms} ms could not be read" in said]
+        assert len(told) == 1
+
+    caplog.set_level(logging.INFO, "parley.uploads")
+    serve(scenario)
+
+
 def test_the_notes_of_a_report_have_the_language_of_the_interview(
     gateway: Any, serve: Serve
 ) -> None:
@@ -186,6 +217,7 @@ def test_an_interview_by_uploads(gateway: Any, serve: Serve) -> None:
             "confidence": 0.9,
             "duration_ms": 2000,
             "truncated": False,
+            "lost_ms": 0,
             "recogniser": "fake-stt",
             "quality": "full",
         }

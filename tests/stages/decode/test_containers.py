@@ -1,6 +1,8 @@
 """The container of a file, by its bytes, and whether its end is missing."""
 
 import io
+import re
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages._containers import HEAD_BYTES, Container, is_cut, located, sniff
+from stages._frame_chain import FrameLoss, loss_of_frames
 from stages._glued import parts, states_length
+from stages._matroska_elements import MatroskaLoss, loss_of_matroska
+from stages._ogg_pages import OggLoss, loss_of_ogg
 from stages._trailing import sound_end
 from tests.support import recordings
 from tests.support.examples import examples
@@ -18,11 +23,12 @@ MALFORMED = AUDIO / "malformed"
 NAMES = ["wav", "flac", "mp3", "ogg-opus", "ogg-vorbis", "webm", "m4a", "aac"]
 WITH_AN_END = ["wav", "mp3", "ogg-opus", "ogg-vorbis", "webm", "m4a", "aac"]
 
+TONE = (6000 * np.sin(np.arange(32_000) / 20)).astype(np.int16)
+
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, tuple[Container, bytes]]:
-    pcm = (6000 * np.sin(np.arange(32_000) / 20)).astype(np.int16)
-    return {name: (recordings.ENCODINGS[name][0], recordings.encoded(pcm, name)) for name in NAMES}
+    return {name: (recordings.ENCODINGS[name][0], recordings.encoded(TONE, name)) for name in NAMES}
 
 
 Files = dict[str, tuple[Container, bytes]]
@@ -109,8 +115,7 @@ def test_a_single_missing_byte_is_seen(files: Files, name: str) -> None:
 
 
 def test_a_live_recording_is_cut_only_where_a_block_is() -> None:
-    pcm = (6000 * np.sin(np.arange(32_000) / 20)).astype(np.int16)
-    data = recordings.live_webm(pcm)
+    data = recordings.live_webm(TONE)
     ends = [n for n in range(len(data) // 2, len(data)) if not cut("webm", data[:n])]
     assert not cut("webm", data)
     assert 20 < len(ends) < len(data) // 20  # some 50 blocks a second, of some 100 bytes
@@ -254,6 +259,7 @@ BLANK = {
     "lines": b"\r\n\r\n",
     "space": b" ",
     "0": b"\0",
+    "255": b"\xff",
     "zeros": bytes(4096),
     "flash": b"\xff" * 2000,
     "line-id3v1": b"\n" + recordings.id3v1(),
@@ -268,6 +274,104 @@ def test_what_fills_up_a_file_is_left_out(files: Files, name: str, end: bytes) -
     whole = data + end
     assert sound_end(io.BytesIO(whole), len(whole), container) == len(data)
     assert not cut(container, whole)
+
+
+TRAILS = {
+    **{"255": b"\xff", "0": b"\0", "letter": b"x", "255-255": b"\xff\xff", "255-0": b"\xff\0"},
+    **{"letters": b"ab", "zeros": bytes(3), "three": b"TAG", "255s": b"\xff\xff\xff"},
+}
+
+
+@pytest.mark.parametrize("end", TRAILS.values(), ids=TRAILS)
+@pytest.mark.parametrize("name", [*NAMES, "live"])
+def test_a_few_bytes_behind_a_whole_file_do_not_cut_it(files: Files, name: str, end: bytes) -> None:
+    container, data = files.get(name) or ("webm", recordings.live_webm(TONE))
+    assert not cut(container, data + end)
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        *(("mp3", b"\xff\xfb"), ("mp3", b"\xff\xfb\x90"), ("aac", b"\xff\xf1\x50")),
+        *(("ogg-opus", b"OggS\0"), ("live", b"\xa3"), ("live", b"\xa3\x81"), ("live", b"\x1f\x43")),
+    ],
+    ids=["mp3-2", "mp3-3", "aac", "ogg", "live-1", "live-2", "live-cluster"],
+)
+def test_the_beginning_of_a_frame_is_one_that_was_cut(files: Files, name: str, end: bytes) -> None:
+    container, data = files.get(name) or ("webm", recordings.live_webm(TONE))
+    assert cut(container, data + end)
+
+
+def test_bytes_between_frames_are_counted_and_tags_are_not() -> None:
+    frame = b"\xff\xfb\x90\x64" + bytes(413)
+    junk = (b"\x2a" * 50 + b"\xff\xfb\xb0\x64").ljust(300, b"\x2a")  # what looks like a header, too
+    tag = recordings.tagged(b"", 80)
+    for between, damaged in ((junk, 300), (tag, 0), (tag + junk, 300), (b"", 0)):
+        data = frame * 5 + between + frame * 5
+        found = loss_of_frames(io.BytesIO(data), len(data), "mp3")
+        assert found == FrameLoss(cut=False, damaged=damaged, whole=10 * len(frame))
+        assert loss_of_frames(io.BytesIO(data), len(data) - 9, "mp3").cut
+    data = frame * 5 + junk
+    assert loss_of_frames(io.BytesIO(data), len(data), "mp3").damaged == 0  # nothing follows
+
+
+def test_a_page_that_is_damaged_is_told_by_the_pages_round_it(files: Files) -> None:
+    _, data = files["ogg-opus"]
+    pages = [data.index(b"OggS", at) for at in (0, 1, 100)]
+    assert loss_of_ogg(io.BytesIO(data), len(data)) == OggLoss(cut=False, lost_s=0.0)
+    for start in pages[2], pages[2] + 30:  # its head, its content
+        damaged = data[:start] + b"\x2a" * 8 + data[start + 8 :]
+        found = loss_of_ogg(io.BytesIO(damaged), len(damaged))
+        assert (found.cut, found.lost_s) == (False, pytest.approx(1.0, abs=0.05))
+    end = data.rindex(b"OggS")
+    assert loss_of_ogg(io.BytesIO(data[:end]), end) == OggLoss(cut=True, lost_s=0.0)
+    last = data[: end + 40] + b"\x2a" + data[end + 41 :]
+    assert loss_of_ogg(io.BytesIO(last), len(last)) == OggLoss(cut=True, lost_s=0.0)
+
+
+def test_bytes_between_two_pages_are_no_lost_sound(files: Files) -> None:
+    _, data = files["ogg-vorbis"]
+    second = data.rindex(b"OggS")
+    inserted = data[:second] + b"OggS or not" * 20 + data[second:]
+    assert loss_of_ogg(io.BytesIO(inserted), len(inserted)) == OggLoss(cut=False, lost_s=0.0)
+
+
+def test_what_only_looks_like_pages_takes_no_time() -> None:
+    for data in (
+        b"OggS" * 500_000,
+        (b"OggS" + bytes(23)) * 80_000,
+        b"OggS" + b"\xff" * 2_000_000,
+        b"\xff\xfb" * 1_000_000,
+        b"\x1f\x43\xb6\x75" * 500_000,
+    ):
+        began = time.process_time()
+        assert loss_of_ogg(io.BytesIO(data), len(data)).cut
+        assert time.process_time() - began < 0.5
+        for look in (
+            lambda data=data: loss_of_matroska(io.BytesIO(data), len(data)),
+            lambda data=data: loss_of_frames(io.BytesIO(data), len(data), "mp3"),
+        ):
+            began = time.process_time()
+            look()
+            assert time.process_time() - began < 0.5
+
+
+def test_a_live_recording_that_is_broken_goes_on_with_the_next_cluster() -> None:
+    data = recordings.live_webm(np.tile(TONE, 6))
+    clusters = [found.start() for found in re.finditer(b"\x1f\x43\xb6\x75", data)]
+    assert loss_of_matroska(io.BytesIO(data), len(data)) == MatroskaLoss(cut=False)
+    place = (clusters[0] + clusters[1]) // 2
+    for damaged in (
+        data[:place] + b"\x2a" * 200 + data[place + 200 :],
+        data[:place] + data[place + 333 :],
+    ):
+        found = loss_of_matroska(io.BytesIO(damaged), len(damaged))
+        [(start, end)] = found.broken
+        assert (found.cut, start < place < end) == (False, True)
+        assert damaged[end:].startswith(b"\x1f\x43\xb6\x75")
+    place = (clusters[-1] + len(data)) // 2
+    damaged = data[:place] + b"\x2a" * 200 + data[place + 200 :]
+    assert loss_of_matroska(io.BytesIO(damaged), len(damaged)) == MatroskaLoss(cut=True)
 
 
 @pytest.mark.parametrize("name", ["mp3", "aac", "ogg-opus"])

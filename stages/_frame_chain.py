@@ -1,0 +1,108 @@
+"""What the frames of an MP3 or AAC (ADTS) file tell of its loss: whether the last one is cut, and
+how many bytes between them are none.
+
+The header of a frame says where the next one begins; nothing tells whether its content is whole.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from stages._trailing import LENGTHS, MOST_PIECES, at, sound_start, tag_length
+
+_WINDOW_BYTES = 1 << 16
+_HEAD_BYTES = 32
+
+_BEGINS = {
+    "mp3": re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]"),
+    "aac": re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"),
+}
+
+_IN_A_ROW = 3
+"""So many frames behind each other are no accident."""
+
+_MOST_PLACES = 20_000
+"""Places that look like a frame and are none, after which nothing more is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLoss:
+    """`cut`: so is the last frame. `damaged`: bytes that are neither frames nor tags, with frames
+    behind them; `whole`: the bytes of the frames."""
+
+    cut: bool
+    damaged: int = 0
+    whole: int = 0
+
+
+def loss_of_frames(file: BinaryIO, size: int, container: str) -> FrameLoss:
+    """What is missing in a file of `size` bytes. Moves the file's position.
+
+    Of a file with more than `MOST_PIECES` frames the rest is not looked at. A single byte behind
+    the last frame tells nothing: 255 is also what files are filled up with.
+    """
+    length_of, chains = LENGTHS[container], _Chains(file, size, container)
+    position = last = base = sound_start(file) if container == "mp3" else 0
+    window = b""
+    damaged = whole = length = 0
+    for _ in range(MOST_PIECES):
+        if size - 1 <= position <= size:
+            return FrameLoss(False, damaged, whole)
+        if position < size:
+            if position + _HEAD_BYTES > base + len(window) < size:
+                base, window = position, at(file, position, min(_WINDOW_BYTES, size - position))
+            offset = position - base
+            try:
+                length = length_of(window, offset)
+            except IndexError:  # the file ends inside a header
+                return FrameLoss(True, damaged, whole)
+            if length:
+                last, position, whole = position, position + length, whole + length
+                continue
+            last = position
+            tag = tag_length(window[offset : offset + _HEAD_BYTES])
+            if tag and position + tag <= size:
+                position += tag
+                continue
+        found = chains.next_behind(last)
+        if found < 0:
+            return FrameLoss(position > size, damaged, whole)
+        whole -= length  # what led beyond the end was no frame
+        damaged += found - last
+        position, length = found, 0
+    return FrameLoss(False, damaged, whole)
+
+
+class _Chains:
+    """Where frames follow each other again."""
+
+    def __init__(self, file: BinaryIO, size: int, container: str) -> None:
+        self._file = file
+        self._size = size
+        self._begins = _BEGINS[container]
+        self._length_of = LENGTHS[container]
+        self._left = _MOST_PLACES
+
+    def next_behind(self, place: int) -> int:
+        """Where the next frames in a row begin; -1 if nowhere, or after too many places."""
+        for start in range(place + 1, self._size, _WINDOW_BYTES):
+            piece = at(self._file, start, min(_WINDOW_BYTES + 1, self._size - start))
+            for found in self._begins.finditer(piece):
+                self._left -= 1
+                if self._left < 0:
+                    return -1
+                if self._is_chain(start + found.start()):
+                    return start + found.start()
+        return -1
+
+    def _is_chain(self, position: int) -> bool:
+        for _ in range(_IN_A_ROW):
+            head = at(self._file, position, min(_HEAD_BYTES, max(0, self._size - position)))
+            try:
+                length = self._length_of(head, 0)
+            except IndexError:
+                return False
+            if not length:
+                return False
+            position += length
+        return position <= self._size

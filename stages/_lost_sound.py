@@ -1,0 +1,106 @@
+"""How much of a recording cannot be read although what follows can.
+
+Used inside the worker process only. What is missing shows in the times of packets that tell their
+own: in a gap behind a packet that could not be decoded, between two frames of FLAC, or where a WebM
+file is broken; a gap of an unbroken one is none, since recorders may leave out silence. In Ogg it
+shows in the pages as well, and in MP3 and AAC in the bytes between the frames.
+"""
+
+from bisect import bisect_right
+from typing import Any, BinaryIO
+
+from stages._containers import Container
+from stages._frame_chain import loss_of_frames
+from stages._matroska_elements import loss_of_matroska
+from stages._ogg_pages import loss_of_ogg
+
+LEAST_GAP_S = 0.015
+"""A smaller gap is rounding: WebM counts in milliseconds."""
+
+_MOST_GAPS = 10_000
+
+
+class LostSound:
+    """What is missing in one part of a file, by the packets of the track that is heard.
+
+    Positions are those in the part, and `unit_s` is the unit of the packets' times. `from_0`: they
+    begin with 0, unless the beginning is missing.
+    """
+
+    def __init__(
+        self, part: BinaryIO, size: int, container: Container, unit_s: float, *, from_0: bool
+    ) -> None:
+        self._part = part
+        self._size = size
+        self._container = container
+        self._unit_s = unit_s
+        self._lost_s = 0.0
+        self._without_times = container in ("mp3", "aac", "wav")
+        self._failed = 0  # packets that could not be decoded, since the last one that was
+        self._end_s = 0.0 if from_0 else None  # of the last packet that was decoded
+        self._at = 0  # where it is
+        self._gaps: list[tuple[int, int, float]] = []  # from where to where, and seconds
+
+    def failed(self) -> None:
+        """A packet could not be decoded."""
+        self._failed += 1
+
+    def decoded(self, packet: Any, frames: list[Any]) -> None:
+        """A packet was decoded to these frames; to none if its sound comes later."""
+        if self._without_times:
+            if self._failed and frames:
+                self._lost_s += self._failed * _length_s(frames)
+                self._failed = 0
+            return
+        pts = packet.pts
+        if pts is None:  # several frames behind a damaged one
+            if self._end_s is not None:
+                self._end_s += _length_s(frames)
+            return
+        start_s = pts * self._unit_s
+        length_s = (packet.duration or 0) * self._unit_s or _length_s(frames)
+        if self._end_s is None:
+            self._lost_s += self._failed * length_s
+        elif start_s - self._end_s > LEAST_GAP_S:
+            self._note_gap(start_s - self._end_s, packet.pos or self._at)
+        self._failed = 0
+        self._end_s = start_s + length_s
+        if self._container == "webm":
+            self._at = packet.pos or self._at
+
+    def _note_gap(self, gap_s: float, at: int) -> None:
+        if self._failed or self._container == "flac":
+            self._lost_s += gap_s
+        elif self._container == "webm" and len(self._gaps) < _MOST_GAPS:
+            self._gaps.append((self._at, at, gap_s))
+
+    def total(self, read_s: float) -> tuple[float, bool]:
+        """The seconds that are missing in between, and whether the file's own structure says that
+        its end is, as far as that is looked at here. `read_s`: so much was decoded. Moves the
+        part's position."""
+        match self._container:
+            case "ogg":
+                pages = loss_of_ogg(self._part, self._size)
+                return max(self._lost_s, pages.lost_s), pages.cut
+            case "mp3" | "aac":
+                frames = loss_of_frames(self._part, self._size, self._container)
+                share = frames.damaged / max(1, frames.whole)
+                return self._lost_s + share * read_s, frames.cut
+            case "webm" if self._gaps:
+                return self._lost_s + self._broken_s(), False
+        return self._lost_s, False
+
+    def _broken_s(self) -> float:
+        """The gaps in the times that are where the file is broken."""
+        broken = loss_of_matroska(self._part, self._size).broken
+        ends = [end for _, end in broken]  # they grow
+        lost_s = 0.0
+        for start, end, gap_s in self._gaps:
+            behind = bisect_right(ends, start)
+            if behind < len(broken) and broken[behind][0] < end:
+                lost_s += gap_s
+        return lost_s
+
+
+def _length_s(frames: list[Any]) -> float:
+    return float(sum(frame.samples / max(1, frame.sample_rate) for frame in frames))

@@ -1,0 +1,182 @@
+"""Recordings that are damaged in the middle: what can be read is heard, and the rest is told."""
+
+import io
+import re
+import wave
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.frames import Samples
+from stages._decode_file import Facts
+from stages._decode_worker import blocks
+from tests.support import recordings
+from tests.support.paths import AUDIO
+
+pytestmark = pytest.mark.slow  # encodes and decodes seconds of sound
+
+
+@pytest.fixture(scope="module")
+def clip() -> Samples:
+    """9 s of speech."""
+    with wave.open(str(AUDIO / "software-engineer-1.wav")) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16)[:144_000]
+
+
+def read(data: bytes, name: str) -> tuple[float, int, bool]:
+    """The milliseconds that are heard, those that are lost, and whether the end is missing."""
+    container: Any = recordings.ENCODINGS.get(name, (name,))[0]
+    facts = Facts(container)
+    sound = b"".join(blocks(io.BytesIO(data), len(data), 600.0, facts))
+    return len(sound) / 32, facts.lost_ms, facts.truncated(io.BytesIO(data), len(data))
+
+
+def garbled(data: bytes, start: int, length: int, kind: str) -> bytes:
+    """A file with some of its bytes overwritten, or missing."""
+    chance = np.random.default_rng(7)
+    new = {
+        "zeros": bytes(length),
+        "ones": b"\xff" * length,
+        "noise": chance.integers(0, 256, length, np.uint8).tobytes(),
+        "gone": b"",
+    }[kind]
+    return data[:start] + new + data[start + length :]
+
+
+NAMES = ["flac", "mp3", "ogg-opus", "ogg-vorbis", "webm", "live", "m4a", "aac"]
+
+
+def made(clip: Samples, name: str) -> bytes:
+    if name == "live":
+        return recordings.live_webm(clip)
+    if name != "ogg-vorbis":
+        return recordings.encoded(clip, name)
+    buffer = io.BytesIO()  # FFmpeg's own encoder of Vorbis counts the time wrongly
+    kind: Any = {"format": "OGG", "subtype": "VORBIS"}
+    with soundfile.SoundFile(buffer, "w", recordings.RATE_HZ, 1, **kind) as file:
+        for at in range(0, len(clip), 16_000):  # libsndfile has no stack for much at once
+            file.write(clip[at : at + 16_000])
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", [*NAMES, "wav"])
+def test_of_a_whole_recording_nothing_is_lost(clip: Samples, name: str) -> None:
+    heard_ms, lost_ms, truncated = read(made(clip, name), "webm" if name == "live" else name)
+    assert (pytest.approx(heard_ms, abs=100), lost_ms, truncated) == (9000, 0, False)
+
+
+@pytest.mark.parametrize("kind", ["zeros", "ones", "noise", "gone"])
+@pytest.mark.parametrize("name", ["flac", "mp3", "ogg-opus", "ogg-vorbis", "aac"])
+def test_damage_in_the_middle_is_told_in_milliseconds(clip: Samples, name: str, kind: str) -> None:
+    data = made(clip, name)
+    length = len(data) // 9  # a second, or so
+    heard_ms, lost_ms, truncated = read(garbled(data, len(data) // 2, length, kind), name)
+    assert not truncated
+    least_ms = 10 if (name, kind) == ("aac", "gone") else 300  # a part of a frame is seen
+    assert least_ms < lost_ms < 3100
+    if name != "mp3" and name != "aac":
+        assert heard_ms + lost_ms == pytest.approx(9000, abs=150)
+
+
+@pytest.mark.parametrize("kind", ["zeros", "ones", "noise", "gone"])
+@pytest.mark.parametrize("name", ["webm", "live"])
+def test_a_webm_that_is_broken_goes_on_with_its_next_cluster(
+    clip: Samples, name: str, kind: str
+) -> None:
+    data = made(clip, name)
+    clusters = [found.start() for found in re.finditer(b"\x1f\x43\xb6\x75", data)]
+    assert len(clusters) == 2  # one has 5 s
+    place = clusters[0] + (clusters[1] - clusters[0]) // 2
+    heard_ms, lost_ms, truncated = read(garbled(data, place, 500, kind), "webm")
+    assert not truncated
+    assert 1000 < lost_ms < 5000
+    assert heard_ms + lost_ms == pytest.approx(9000, abs=100)
+
+
+def test_a_gap_in_the_times_alone_is_no_damage(clip: Samples) -> None:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="webm") as file:
+        stream = file.add_stream("libopus", rate=48_000, layout="mono")
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=48_000, frame_size=960)
+        frame = av.AudioFrame.from_ndarray(clip.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = recordings.RATE_HZ
+        for number, resampled in enumerate(resampler.resample(frame)):
+            resampled.pts = 960 * number
+            for packet in stream.encode(resampled):
+                if not 100 < number < 200:
+                    file.mux(packet)
+        file.mux(stream.encode(None))
+    heard_ms, lost_ms, truncated = read(buffer.getvalue(), "webm")
+    assert (pytest.approx(heard_ms, abs=100), lost_ms, truncated) == (7000, 0, False)
+
+
+def test_a_damaged_frame_of_flac_is_not_heard(clip: Samples) -> None:
+    data = bytearray(recordings.encoded(clip // 8, "flac"))
+    data[len(data) // 2] ^= 0x10  # a bit of the sound: only the checksum tells
+    facts = Facts("flac")
+    sound = b"".join(blocks(io.BytesIO(bytes(data)), len(data), 600.0, facts))
+    assert (50 < facts.lost_ms < 200) is True
+    assert np.abs(np.frombuffer(sound, np.int16)).max() <= 1.1 * np.abs(clip // 8).max()
+
+
+def test_a_damaged_time_makes_no_longer_loss_than_a_recording_may_have(clip: Samples) -> None:
+    data = bytearray(made(clip, "live"))
+    first, second = [found.start() for found in re.finditer(b"\x1f\x43\xb6\x75", data)]
+    data[first + 30_000 : first + 30_200] = b"\x2a" * 200
+    time = data.index(b"\xe7\x82", second) + 2  # milliseconds, in two bytes
+    data[time : time + 2] = b"\x7f\x7f"  # 32 s
+    facts = Facts("webm")
+    sound = b"".join(blocks(io.BytesIO(bytes(data)), len(data), 10.0, facts))
+    assert (pytest.approx(len(sound) / 32, abs=100), facts.lost_ms) == (7000, 10_000)
+
+
+@pytest.mark.parametrize("name", ["flac", "mp3", "ogg-opus", "ogg-vorbis", "aac", "live"])
+def test_damage_before_a_missing_end_is_told_beside_it(clip: Samples, name: str) -> None:
+    data = made(clip, name)
+    damaged = garbled(data, len(data) // 3, len(data) // 9, "noise")[: len(data) * 9 // 10]
+    _, lost_ms, truncated = read(damaged, "webm" if name == "live" else name)
+    assert (lost_ms > 300, truncated) == (True, True)
+
+
+@pytest.mark.parametrize("name", ["mp3", "aac", "ogg-opus", "ogg-vorbis", "flac"])
+def test_between_glued_files_nothing_is_lost(clip: Samples, name: str) -> None:
+    one = made(clip, name)
+    second = recordings.tagged(one) if name in ("mp3", "aac") else one
+    heard_ms, lost_ms, truncated = read(one + second, name)
+    assert (pytest.approx(heard_ms, abs=200), lost_ms, truncated) == (18_000, 0, False)
+
+
+@pytest.mark.parametrize("end", [b"\xff", b"ab", b"\0\0\0", b"TAG"])
+@pytest.mark.parametrize("name", [*NAMES, "wav"])
+def test_a_few_bytes_behind_a_recording_change_nothing(
+    clip: Samples, name: str, end: bytes
+) -> None:
+    kind = "webm" if name == "live" else name
+    data = made(clip[:16_000], name)
+    assert read(data + end, kind) == read(data, kind)
+    assert read(data, kind)[1:] == (0, False)
+
+
+@pytest.mark.parametrize("name", ["ogg-vorbis", "ogg-flac"])
+def test_a_chain_of_hundreds_of_links_is_heard(clip: Samples, name: str) -> None:
+    links = [link(clip[at : at + 1600], name) for at in range(0, 16_000, 1600)]
+    expected_ms = sum(read(one, "ogg-vorbis")[0] for one in links) * 30
+    heard_ms, lost_ms, truncated = read(b"".join(links * 30), "ogg-vorbis")
+    assert (heard_ms >= 30_000, lost_ms, truncated) == (True, 0, False)
+    assert heard_ms == pytest.approx(expected_ms, rel=0.02)
+
+
+def link(pcm: Samples, name: str) -> bytes:
+    if name != "ogg-flac":
+        return made(pcm, name)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="ogg") as file:
+        stream = file.add_stream("flac", rate=recordings.RATE_HZ, layout="mono")
+        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = recordings.RATE_HZ
+        file.mux([packet for packet in stream.encode(frame) if packet.size])
+        file.mux([packet for packet in stream.encode(None) if packet.size])
+    return buffer.getvalue()
