@@ -6,7 +6,7 @@ from stages.interview import AnswerSpeech, RecognitionSource
 
 
 class AnswerTimes:
-    """Times how long the candidate took to begin, and the interviewer to reply, by turn."""
+    """Measures for each turn how long the candidate took to begin, and the interviewer to reply."""
 
     def __init__(self) -> None:
         self._asked_at: float | None = None  # when the last reply had been heard to its end
@@ -25,11 +25,11 @@ class AnswerTimes:
                 self._latency = (turn, latency_ms)
 
     def answered(self) -> None:
-        """The answer came: the next wait begins with another reply."""
+        """Note that the answer has come: the next wait begins after another reply."""
         self._asked_at = None
 
     def latency_ms(self, turn: int) -> float | None:
-        """How long the candidate waited for the turn's reply; None where it is not known."""
+        """How long the candidate waited for the turn's reply; None if it is not known."""
         return self._latency[1] if self._latency[0] == turn else None
 
     def speech(self, turn: int, heard: RecognizedSpeech) -> AnswerSpeech:

@@ -40,7 +40,7 @@ class AssistantHost:
             self.language = request.language
 
     def words_of(self, key: str) -> str:
-        """None: what a key means is the client's to say."""
+        """Return "": only the client knows what a key means."""
         return ""
 
     @property
@@ -49,7 +49,7 @@ class AssistantHost:
         return None if self.language == AUTO else self.language
 
     def once(self, asked: AssistantRequest | None) -> None:
-        """The next reply without words of the person goes by `asked`."""
+        """Make the next reply that answers no words of the person follow `asked`."""
         self._once, self._once_turn = asked, None
 
     def describe(self) -> dict[str, Any] | None:
@@ -62,7 +62,7 @@ class AssistantHost:
         return (self,)
 
     def observe(self, output: Observed, now: float) -> None:
-        """The reply that was to go by `once` is refused: the next one is another."""
+        """Forget the request of `once` if its reply is refused."""
         if isinstance(output, Fault) and output.code in REFUSED and self._once_turn is None:
             self._once = None
 
@@ -83,20 +83,20 @@ class AssistantHost:
         """The dialect remembers the reply when it sees that it is done."""
 
     async def correct(self, turn: int, heard_text: str) -> None:
-        """The dialect has cut its own memory: the client told it."""
+        """The client has told the dialect, which has cut its own memory."""
 
     def prompt(self, turn: int, times: int) -> str:
         return ""
 
     def time_is_up(self) -> None:
-        """The farewell is all there is to say, and there is none."""
+        """Does nothing: there is no farewell."""
 
     def farewell(self) -> str:
         return ""
 
 
 def brief_of(asked: AssistantRequest, turn: int) -> Brief:
-    """Makes the brief for one turn of the conversation.
+    """Make the brief for one turn of the conversation.
 
     The client's instructions hold for the whole conversation, so they come first: many chat
     servers take a system message in no other place.

@@ -1,4 +1,4 @@
-"""`Audience`: those who listen to a live session beside its client, such as a recruiter."""
+"""`Audience`: the listeners of a live session beside its client, such as a recruiter."""
 
 import logging
 from typing import Literal, Protocol
@@ -9,8 +9,8 @@ from pipeline.stage import Observed
 logger = logging.getLogger("parley.connection")
 
 MOST_LISTENERS = 4
-"""Observers of one session: each has its pictures drawn for it. The person of the session, who may
-listen by a player of its own, is none of them."""
+"""The most observers of one session: each has its pictures drawn for it. The person of the session,
+who may listen by a player of its own, does not count."""
 
 
 Voices = Literal["interviewer", "both"]
@@ -25,41 +25,41 @@ class AudienceFull(Exception):
 
 
 class Listener(Protocol):
-    """Takes what a session says. Plain calls that neither wait nor raise."""
+    """Takes the outputs of a session. Plain calls that neither wait nor raise."""
 
     def observe(self, output: Observed, now: float) -> None:
-        """An output of the session."""
+        """Take an output of the session."""
 
     def over(self) -> None:
         """The session has ended, or the listener has failed: nothing more comes. Idempotent."""
 
 
 class Mixed(Protocol):
-    """Makes one track of both voices, for all listeners that want that. Plain calls."""
+    """Makes one track of both voices, for all listeners that want it. Plain calls."""
 
     def observe(self, output: Observed, now: float) -> None:
-        """An output of the session."""
+        """Take an output of the session."""
 
     def hear(self, pcm: Samples) -> None:
         """Take the person's audio, at 16 kHz, as the session gets it."""
 
     def over(self) -> None:
-        """It has raised an exception: nothing more comes."""
+        """Note that the mix has raised an exception: nothing more comes."""
 
 
 class Audience:
     """A `pipeline.stage.Observer` that passes one session's outputs on to its listeners.
 
     `rate_hz` is that of its reply audio, and `face` the one that its client asked for. A listener
-    that raises is sent away, so that it costs the session nothing more. The person of the session
-    has a place of its own among them. `hear` takes the person's audio.
+    that raises is removed, so that it costs the session nothing more. The person of the session has
+    a place of its own among the listeners. `hear` takes the person's audio.
     """
 
     def __init__(self, rate_hz: int, face: str | None = None) -> None:
         self.rate_hz = rate_hz
         self.face = face
         self.mixed: Mixed | None = None
-        """The track of both voices, once somebody has wanted it."""
+        """The track of both voices, once a listener has wanted it."""
         self._listeners: list[Listener] = []
         self._person: Listener | None = None  # one of them
         self._closed = False
@@ -73,10 +73,10 @@ class Audience:
         return self._person is not None
 
     def join(self, listener: Listener, *, person: bool = False) -> None:
-        """Pass outputs on to this one, too, until it leaves. Raises `AudienceFull`.
+        """Pass outputs on to this listener, too, until it leaves. Raises `AudienceFull`.
 
-        The `person` of the session is never refused: who connects once more, because the last
-        player was lost, takes the place of that one.
+        The `person` of the session is never refused: a new connection of the person, after the last
+        player was lost, replaces the one before.
         """
         if person:
             if (last := self._person) is not None:
@@ -90,7 +90,7 @@ class Audience:
             listener.over()
 
     def leave(self, listener: Listener) -> None:
-        """Pass nothing more on to this one. Idempotent."""
+        """Pass nothing more on to this listener. Idempotent."""
         if listener in self._listeners:
             self._listeners.remove(listener)
         if listener is self._person:
@@ -127,7 +127,7 @@ class Audience:
                 listener.over()
 
     def close(self) -> None:
-        """The session has ended."""
+        """End all listeners: the session has ended."""
         self._closed = True
         for listener in tuple(self._listeners):
             listener.over()

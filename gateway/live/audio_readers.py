@@ -1,4 +1,4 @@
-"""Which reader decodes a client's audio, where it changes its format while audio waits."""
+"""Chooses the reader of a client's audio, also if the format changes while audio waits."""
 
 from collections import deque
 from typing import Generic
@@ -19,10 +19,10 @@ class AudioReaders(Generic[P]):
         self._waiting: deque[tuple[Reconfigure, AudioReader[P]]] = deque()
 
     def follow(self, command: Reconfigure, reader: AudioReader[P]) -> None:
-        """Audio that comes after the command is for `reader`; `reach` puts it to use."""
+        """Use `reader` for audio that comes after the command, once `reach` is called with it."""
         self._waiting.append((command, reader))
 
     def reach(self, command: Command) -> None:
-        """All audio before a command was fed: from here on its reader decodes."""
+        """Decode with the command's reader from now on: all audio before the command was fed."""
         if self._waiting and self._waiting[0][0] is command:
             self.current = self._waiting.popleft()[1]

@@ -1,4 +1,4 @@
-"""`ClientInput`: what one client sends, in its order: paced, and kept until the session stands."""
+"""`ClientInput`: passes on what one client sends, in order and paced, once the session is open."""
 
 import asyncio
 from collections import deque
@@ -17,7 +17,8 @@ from pipeline.session import Session
 
 
 class ClientInput(Generic[P]):
-    """One client's audio, and the commands between it. Belongs to the event loop. Plain calls.
+    """One client's audio, and the commands between its pieces. Belongs to the event loop. Plain
+    calls.
 
     Once `leaving` is set, audio is ignored. `spoke` is set by the first audio. `obey` performs a
     command that is due, `complain` reports refused audio, `flooded` ends the session of a client
@@ -36,7 +37,7 @@ class ClientInput(Generic[P]):
         flooded: Callable[[Flooded], None],
     ) -> None:
         self.media = media
-        """How audio that comes from here on travels."""
+        """The format of the audio that comes from now on."""
         self._leaving = leaving
         self._spoke = spoke
         self._obey = obey
@@ -51,7 +52,7 @@ class ClientInput(Generic[P]):
         self._timer = IngressTimer(self.pacer, transport, leaving)
 
     def on_audio(self, data: P) -> None:
-        """Audio. The hot path: no task, no queue."""
+        """Take audio. The hot path: no task, no queue."""
         if self._leaving.is_set():
             return
         reader = self.media.reader
@@ -87,27 +88,28 @@ class ClientInput(Generic[P]):
     # --- formats -----------------------------------------------------------------------------
 
     def begin_with(self, media: Media[P]) -> None:
-        """The client's first request: no audio has come yet."""
+        """Set the format of the client's first request: no audio has come yet."""
         self.media = media
         self._readers.current = media.reader
 
     def change(self, command: Reconfigure, media: Media[P]) -> None:
-        """Audio behind the command travels so; what waits is still read as it came."""
+        """Set the format of audio that comes after the command; waiting audio keeps its format."""
         self.media = media
         self._readers.follow(command, media.reader)
 
     def reach(self, command: Command) -> None:
-        """All audio before a command was fed."""
+        """Note that all audio before a command was fed."""
         self._readers.reach(command)
 
     # --- before the session, and after the line was lost -------------------------------------
 
     def keep(self, command: Command) -> None:
-        """A command for the session, which does not stand yet."""
+        """Keep a command until the session is open."""
         self._early.append(command)
 
     def join(self, session: Session, audience: Audience | None) -> None:
-        """The session stands: it gets what came before it. `audience` hears what it gets."""
+        """Give the open session what came before it. `audience` hears the audio that the session
+        gets."""
         self._session, self._audience = session, audience
         early, self._early = self._early, deque()
         self.take(early)
@@ -121,7 +123,7 @@ class ClientInput(Generic[P]):
                 self._feed(item)
 
     def use(self, transport: Transport[P], command: Reconfigure, media: Media[P]) -> None:
-        """The client has come back over another transport."""
+        """Take input over another transport, by which the client has come back."""
         self.change(command, media)
         self._timer.use(transport)
         self.pacer.follow(command)
@@ -141,5 +143,5 @@ class ClientInput(Generic[P]):
                 yield self._readers.current.read(item)
 
     def handed_over(self) -> tuple[P | Command, ...]:
-        """Everything that no session got, for another connection's."""
+        """Everything that has reached no session, for another connection."""
         return (*self._early, *self.pacer.rest())

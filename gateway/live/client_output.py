@@ -1,4 +1,4 @@
-"""`ClientOutput`: what one client is sent, put into messages by its dialect."""
+"""`ClientOutput`: sends one client its messages, which the client's dialect makes."""
 
 import asyncio
 from typing import Any
@@ -37,7 +37,7 @@ class ClientOutput:
         self, transport: Transport[Any], dialect: Dialect, rate_hz: int, log: SentLog
     ) -> None:
         self.transport = transport
-        """Carries what is sent from here on."""
+        """The transport for everything that is sent from now on."""
         self.log = log
         self.ready: SessionReady | None = None
         """The latest `SessionReady` that was sent to the client; None before the first."""
@@ -50,19 +50,19 @@ class ClientOutput:
         self._sentence_ms: int | None = None  # where the last sentence begins in its reply
 
     def use(self, transport: Transport[Any], rate_hz: int) -> None:
-        """The client has come back over another transport, with reply audio at `rate_hz`."""
+        """Use the transport by which the client has come back, with reply audio at `rate_hz`."""
         self.transport = transport
         self.rate.use(rate_hz)
 
     def repeat(self, seq: int) -> bool:
-        """Send again what was sent after that message; whether that is all there was."""
+        """Send again what was sent after message `seq`. False if some of that is no longer kept."""
         missed, complete = self.log.after(seq)
         for message in missed:
             self.transport.send(message)
         return complete
 
     def observe(self, output: Observed, now: float) -> None:
-        """An output of the session."""
+        """Take an output of the session."""
         if isinstance(output, ReplyAudio):
             self.transport.play(self.rate.convert(output))
         elif isinstance(output, Spoken):
@@ -78,14 +78,15 @@ class ClientOutput:
             self._encode(output, now)
 
     def _spoken(self, spoken: Spoken, now: float) -> None:
-        """Speech that is to be heard: at its sentence's end that sentence's place is known."""
+        """Take a spoken piece of a sentence; the last piece reports where the sentence is in its
+        reply."""
         if self._sentence_ms is None:
             self._sentence_ms = spoken.at_ms
         if spoken.last:
             self._encode(SentenceSpoken(spoken.turn, self._sentence_ms, spoken.at_ms), now)
 
     def emit(self, output: Outgoing) -> None:
-        """An output of the gateway itself."""
+        """Send an output of the gateway itself."""
         if self.observed is not None and isinstance(output, Degraded):
             self.observed.stepped(output)
         self._encode(output, self._loop.time())
@@ -104,11 +105,11 @@ class ClientOutput:
         return self.transport.unsent >= MOST_UNSENT_BYTES
 
     def refuse(self, error: ProtocolError) -> None:
-        """Report the client's error to it."""
+        """Report an error of the client to the client."""
         for message in self._dialect.refuse(error):
             self.send(message)
 
     def send(self, message: WireMessage) -> None:
-        """A message that the dialect has made."""
+        """Send a message that the dialect has made."""
         self.log.note(message)
         self.transport.send(message)

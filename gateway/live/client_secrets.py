@@ -1,7 +1,7 @@
-"""Secrets that live for minutes, with which a browser begins a session in place of an API key.
+"""Client secrets, with which a browser can begin sessions for some minutes without an API key.
 
-The store has a digest of each secret and the session that it was made for; the secret itself is
-known to its client alone.
+The store has a digest of each secret and the session that it was made for. Only the client knows
+the secret itself.
 """
 
 import hashlib
@@ -25,9 +25,10 @@ class ClientSecret:
     expires_at: int
     session: dict[str, Any]
     client: str | None = None
-    """By which its requests are counted, as the key's with which it was made; None: by nothing."""
+    """The client for which its requests are counted, that of the key that made it; None: for no
+    client."""
     until: float | None = None
-    """When what it begins has to end by that key (a Unix time)."""
+    """When the sessions begun with it have to end (a Unix time), because the key ends then."""
 
 
 async def make_secret(
@@ -41,7 +42,7 @@ async def make_secret(
 ) -> ClientSecret:
     """A new secret that lives for `lifetime_s`, and no longer than `until`.
 
-    `now` is seconds since the epoch. `client` is by whom its requests are counted.
+    `now` is seconds since the epoch. The secret's requests are counted for `client`.
     """
     if until is not None:
         lifetime_s = max(1, min(lifetime_s, int(until - now)))
@@ -54,7 +55,7 @@ async def make_secret(
 
 
 async def find_secret(store: Store, value: str, *, now: float) -> ClientSecret | None:
-    """The secret, None where it is none or has expired."""
+    """The secret; None if the value is no secret, or it has expired."""
     if not value.startswith(PREFIX):
         return None
     entry = await store.get(_key(value))

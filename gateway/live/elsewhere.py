@@ -1,6 +1,7 @@
-"""`Elsewhere`: the other processes of one gateway, as the live sessions of this process see them.
+"""`Elsewhere`: how the live sessions of this process reach the gateway's other processes.
 
-The class in `gateway.workers` exchanges messages with them. A gateway of one process has `Alone`.
+`gateway.workers.siblings.Siblings` exchanges messages with them. A gateway of one process has
+`Alone`.
 """
 
 from typing import Any, Protocol
@@ -11,19 +12,19 @@ class Elsewhere(Protocol):
 
     @property
     def mark(self) -> str:
-        """The beginning of the ids of this process's peers; "" where there is one process only."""
+        """How the ids of this process's peers begin; "" if there is only one process."""
         ...
 
     def held(self, session_id: str) -> None:
-        """Tell them that a connection of this process has the session."""
+        """Tell the others that a connection of this process has the session."""
         ...
 
     def left(self, session_id: str) -> None:
-        """Tell them that this connection has left the session."""
+        """Tell the others that this connection has left the session."""
         ...
 
     def counted(self, where: str, change: int) -> None:
-        """Tell them the `change` in how many connections come from this network address."""
+        """Tell the others the `change` in the number of connections from this network address."""
         ...
 
     def at(self, where: str) -> int:
@@ -31,11 +32,11 @@ class Elsewhere(Protocol):
         ...
 
     def happened(self, session_id: str, kind: str, data: dict[str, Any]) -> None:
-        """Tell them an event of a session, which people may watch in another process."""
+        """Tell the others an event of a session, which may have watchers in another process."""
         ...
 
     def deleted(self, session_id: str) -> None:
-        """Tell them that a session was deleted: a connection of theirs may have it."""
+        """Tell the others that a session was deleted: one of their connections may have it."""
         ...
 
 

@@ -1,5 +1,5 @@
-"""Ends one session because the process is about to end, or because its own time is over: `WindDown`
-decides when."""
+"""Ends one session because the process is about to end, or because the session's time is over.
+`WindDown` decides when."""
 
 import asyncio
 from collections.abc import Callable
@@ -47,13 +47,14 @@ class Ending:
             self._look(WindDown(deadline), self._restart)
 
     def expire_at(self, at: float, grace_s: float) -> None:
-        """At that time (loop time) the session ends as with `begin`, its client warned before."""
+        """End the session at that time (loop time) as `begin` does, with a warning to its client
+        before."""
         if not self._over:
             loop = asyncio.get_running_loop()
             self._expiry = loop.call_at(at - WARN_S, self._warn, at, grace_s)
 
     def stop(self) -> None:
-        """The session ends by itself, or another connection has it. Idempotent."""
+        """Do nothing more: the session ends by itself, or another connection has it. Idempotent."""
         self._over = True
         for timer in (self._timer, self._expiry):
             if timer is not None:

@@ -1,4 +1,4 @@
-"""The loop's time as a time of day, for messages that name one."""
+"""Converts the loop's time to seconds since the epoch, for messages that contain a time."""
 
 import asyncio
 import time
@@ -6,6 +6,6 @@ from collections.abc import Callable
 
 
 def epoch_clock() -> Callable[[float], float]:
-    """Turns the running loop's time into seconds since the epoch, as of now."""
+    """Return a function from the running loop's time to seconds since the epoch, as of now."""
     offset_s = time.time() - asyncio.get_running_loop().time()
     return lambda now: offset_s + now

@@ -93,7 +93,7 @@ class PicturesInMessages:
 
 
 def unknown_face(wanted: str | None, faces: tuple[str, ...], default: str) -> ProtocolError | None:
-    """The error for a client whose face is not one of `faces`; None where it is."""
+    """The error for a client whose face is not one of `faces`; None if it is."""
     if wanted is None or wanted in faces:
         return None
     known = ", ".join(faces)

@@ -2,9 +2,9 @@
 
 A full collection stops every session: it looks at all objects of all of them, 60,000 at 100
 sessions. CPython begins one whenever its oldest generation has grown by a quarter, which it does
-again and again while sessions begin. Here it happens where nobody is talking, or seldom, but at
-least once an hour. The two young generations, which hold nearly all garbage, are collected as ever,
-in larger portions.
+again and again while sessions begin. Here it happens while nobody is talking, or otherwise seldom,
+but at least once an hour. CPython still collects the two young generations, which hold nearly all
+garbage, but less often.
 """
 
 import asyncio
@@ -19,21 +19,22 @@ YOUNG, MIDDLE = 2_000, 5
 the next: `gc.set_threshold`. The defaults are 700 and 10."""
 
 OLD = 1_000_000
-"""Collections of the middle generation before a full one: never."""
+"""Collections of the middle generation before CPython begins a full one: never."""
 
 LOOK_S = 5.0
-"""How often `run` looks whether one is due."""
+"""How often `run` checks whether a collection is due."""
 
 MOST_ENDED = 100
-"""Sessions, of which each may have left some 100 kB in cycles, before a full collection in the
-midst of others; or twice as many as are live, as a session costs the collection its part."""
+"""The number of ended sessions, each of which may have left some 100 kB in cycles, after which a
+full collection is made while others are live. If more sessions are live, it is twice their number,
+because the collection takes longer with each."""
 
 LONGEST_S = 600.0
-"""Without any session, what requests have left is collected after this time."""
+"""After this time without any session, the garbage of requests is collected."""
 
 TALKING_S = 3600.0
-"""And after this time though somebody talks all along: what requests leave must not grow without an
-end where one client stays for days."""
+"""After this time it is collected even if somebody talks all along: the garbage of requests must
+not grow without a limit if one client stays for days."""
 
 
 class GarbagePolicy:
@@ -44,7 +45,7 @@ class GarbagePolicy:
         self._at = now
 
     def due(self, live: int, ended: int, now: float) -> bool:
-        """Whether to collect now, with so many live sessions, and so many ended since the start."""
+        """Whether to collect now, with `live` sessions and `ended` sessions since the start."""
         left = ended - self._ended
         since_s = now - self._at
         idle = not live and (left > 0 or since_s >= LONGEST_S)
@@ -55,8 +56,8 @@ class GarbagePolicy:
 
 
 def settle() -> None:
-    """The libraries are loaded: what is alive now lives as long as the process, and is looked at no
-    more."""
+    """Exempt all present objects from collections: what the libraries have loaded lives as long as
+    the process."""
     gc.collect()
     gc.freeze()
 

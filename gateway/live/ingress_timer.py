@@ -1,4 +1,4 @@
-"""Has the pacer feed input audio when it is due, and stops reading from the client until then."""
+"""Has the pacer feed input audio when it is due. Until then the client is not read."""
 
 import asyncio
 from typing import Generic
@@ -10,7 +10,7 @@ from gateway.live.transport import P, Transport
 class IngressTimer(Generic[P]):
     """One client's timer. Belongs to the event loop. Plain calls.
 
-    Once `leaving` is set, it waits no further and leaves reading as it is.
+    Once `leaving` is set, it waits no longer, and neither stops nor resumes reading.
     """
 
     def __init__(
@@ -23,13 +23,13 @@ class IngressTimer(Generic[P]):
         self._timer: asyncio.TimerHandle | None = None
 
     def use(self, transport: Transport[P]) -> None:
-        """The client's audio comes over another transport from here on."""
+        """Pause and resume another transport from now on: the client's audio comes over it."""
         self._transport = transport
         if self._timer is not None:
             transport.pause()
 
     def start(self) -> None:
-        """Audio waits: read no more until all of it was fed. Harmless where that is so already."""
+        """Stop reading until all waiting audio was fed. Does nothing if it has begun already."""
         if self._timer is None:
             self._transport.pause()
             self._timer = self._loop.call_at(self._pacer.due, self._feed)

@@ -1,8 +1,8 @@
 """The files of a session that `journals` writes: the journal, and beside it the person's audio.
 
-The event loop hands pieces over, and one thread writes them. A file whose pieces would not be
-whole ends there: a journal with a gap would replay to other decisions, and behind a gap in the
-audio every position would be wrong.
+The event loop hands pieces over, and one thread writes them. If a piece is lost, its file ends
+there: a journal with a gap would replay to other decisions, and every position after a gap in the
+audio would be wrong.
 """
 
 import logging
@@ -33,10 +33,10 @@ MAX_AUDIO_BYTES = 512 * 1024 * 1024
 """The audio of one session: 4 h 39 min."""
 
 MOST_AT_ONCE = 99
-"""Journals of one session that begin in the same second."""
+"""The most journals of one session that begin in the same second."""
 
 HEADER_BYTES = 44
-"""Of a WAV file: RIFF, `fmt ` of 16 bytes, and the head of `data`."""
+"""The length of a WAV file's header: RIFF, `fmt ` of 16 bytes, and the head of `data`."""
 
 AUDIO = ".wav"
 """The ending of the audio beside a journal."""
@@ -87,26 +87,26 @@ class KeptFile(ABC):
     def __init__(self, path: Path, waiting: WaitingWrites) -> None:
         self.path = path
         self.broken = False
-        """No more is taken."""
+        """Whether the file takes no further pieces."""
         self.failed = False
-        """A piece could not be written."""
+        """Whether a piece could not be written."""
         self.file: IO[Any] | None = None
         self._waiting = waiting
 
     def _hand(self, piece: str | bytes) -> None:
-        """Hand a piece to the thread. Neither blocks nor raises."""
+        """Pass a piece to the thread. Neither blocks nor raises."""
         if not self.broken and not self._waiting.offer((self, piece)):
             self.broken = True
             logger.warning("%s ends early: the disk does not keep up", self.path)
 
     def close(self) -> None:
-        """End the file: no piece follows. Its entry is put however much waits, since the thread
-        would leave the file open without it."""
+        """End the file: no piece follows. Its entry is put however much waits, because the thread
+        would otherwise leave the file open."""
         self._waiting.put((self, ""))
 
     @abstractmethod
     def create(self) -> bool:
-        """Open a new file; False where there is to be none. Raises `OSError`."""
+        """Open a new file; False if there is to be none. Raises `OSError`."""
 
     @abstractmethod
     def append(self, piece: str | bytes) -> None:
@@ -114,7 +114,7 @@ class KeptFile(ABC):
 
 
 class JournalFile(KeptFile):
-    """The journal, and where it is kept the person's `audio`, which is closed with it."""
+    """The journal, and the person's `audio` if that is kept; both are closed together."""
 
     def __init__(self, path: Path, waiting: WaitingWrites, *, audio: bool = False) -> None:
         super().__init__(path, waiting)

@@ -1,8 +1,8 @@
 """The journals of a process, written beside the event loop: see `pipeline.journal`.
 
-What `journal_files` hands over goes through one bounded queue to one thread. A slow or full disk
-must not delay the conversation: the session's file ends there. The folder has a bound: the oldest
-files give way to new ones, those of live sessions last.
+All pieces of `journal_files` go through one bounded queue to one thread. If the disk is slow or
+full, the session's file ends and the conversation goes on without a delay. The folder has a bound:
+the oldest files are deleted first, those of live sessions last.
 """
 
 import logging
@@ -19,11 +19,11 @@ from pipeline.journal import Journal
 logger = logging.getLogger("parley.journals")
 
 MAX_MB = 1000
-"""How large the journals of a folder, with their audio, may be together, by default."""
+"""The default limit, in MB, of all journals of a folder with their audio."""
 
 LOOK_AFTER_BYTES = 1024 * 1024
-"""The folder is looked at again after so much was written: it is never larger than this beyond its
-bound."""
+"""The folder is checked again after this many bytes were written: it exceeds its bound by no more.
+"""
 
 NAME = re.compile(r"(?P<session>[A-Za-z0-9_-]{1,64})-\d{8}T\d{6}(?:\.\d{1,2})?\.(?:jsonl|wav)")
 """The name of a journal or its audio; the thread touches no other file of the folder."""
@@ -32,9 +32,9 @@ NAME = re.compile(r"(?P<session>[A-Za-z0-9_-]{1,64})-\d{8}T\d{6}(?:\.\d{1,2})?\.
 class Journals:
     """The journals of a process, in one folder. Create it in the serving process; `close` it.
 
-    With `audio` the person's audio is kept beside each. Where all of them together are larger than
-    `max_mb`, the oldest are deleted, audio before its journal. A file that is written to now ends
-    and is deleted only where nothing else is left.
+    With `audio` the person's audio is kept beside each. If all files together exceed `max_mb`, the
+    oldest are deleted, audio before its journal. A file that is still being written is deleted only
+    if no other is left, and ends then.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Journals:
         self._thread.start()
 
     def open(self, session_id: str) -> tuple[Journal, JournalFile]:
-        """A journal for a new session, and its file, to be closed when the session has ended."""
+        """Open a journal for a new session, and its file; close them when the session has ended."""
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         path = self._folder / f"{session_id}-{stamp}.jsonl"
         file = JournalFile(path, self._waiting, audio=self._audio)
@@ -60,8 +60,8 @@ class Journals:
         return Journal(file.write, texts=self._texts, keep=keep), file
 
     def delete(self, session_id: str) -> None:
-        """Delete all journals of a session and their audio. It may still be live: what comes of it
-        is not kept.
+        """Delete all journals of a session and their audio. If it is still live, nothing more of it
+        is kept.
 
         Neither blocks nor raises.
         """
@@ -124,7 +124,7 @@ class Journals:
             self._delete(path)
 
     def _delete(self, path: Path) -> None:
-        """Delete a file; one that is written to now ends."""
+        """Delete a file; if it is still being written, it ends."""
         try:
             if (file := self._open.pop(path, None)) is not None:
                 file.broken = file.failed = True

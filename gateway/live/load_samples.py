@@ -22,8 +22,8 @@ PAGE_BYTES = resource.getpagesize()
 class LoadSamples:
     """The load of one process. A `pipeline.stage.Observer` of every session, for their turns.
 
-    `memory_mb` is the limit for this process; without it that of its control group counts, which
-    has the worker processes as well.
+    `memory_mb` is the limit for this process. Without it the limit of its control group counts, for
+    all processes of the group.
     """
 
     def __init__(self, pressure: Pressure, memory_mb: int | None = None) -> None:
@@ -36,10 +36,10 @@ class LoadSamples:
         self.uplink_s: Callable[[], float] = _unknown
         """The shortest wait of input audio since the last call."""
         self.recognisers: Sequence[RecogniserLoad] = ()
-        """Of the models on this machine."""
+        """The load of each recogniser's model on this machine."""
 
     def observe(self, output: Observed, now: float) -> None:
-        """An output of a session."""
+        """Take an output of a session."""
         if isinstance(output, TurnMetrics):
             self._turns.note(output, now)
 
@@ -72,16 +72,16 @@ class LoadSamples:
 
 
 def _nobody(strain: str | None, now: float) -> None:
-    """Nothing gives way here."""
+    """Does nothing: the default for `strained`."""
 
 
 def _unknown() -> float:
-    """Nothing is measured here."""
+    """Return 0: no wait is measured."""
     return 0.0
 
 
 def own_share(limit_mb: int) -> Callable[[], float]:
-    """Gives the share of the limit that this process has in memory; 0 where that is not known."""
+    """Make a function that returns the share of the limit in use by this process; 0 if unknown."""
 
     def share() -> float:
         try:

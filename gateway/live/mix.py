@@ -1,7 +1,7 @@
-"""`VoiceMix`: both voices of a session as one track, for those who listen beside its client. Pure.
+"""`VoiceMix`: both voices of a session as one track, for the session's listeners. Pure.
 
-The interviewer's frames come up to 200 ms before they are due, and the person's as the network
-brings them. One call takes 20 ms of both.
+The interviewer's frames come up to 200 ms before they are due; the person's audio comes as the
+network delivers it. One call takes 20 ms of both.
 """
 
 from collections import deque
@@ -15,18 +15,18 @@ FRAME = MIX_HZ // 50
 """Samples of 20 ms."""
 
 MOST_REPLIES = 50
-"""Frames of the interviewer's; playout is never more than ten ahead."""
+"""The most frames of the interviewer that wait; playout is never more than ten ahead."""
 
 BEGINS_AT = 3 * FRAME
 """Samples of the person's voice that wait before it begins: a late packet then leaves no gap."""
 
 MOST_HEARD = 30 * FRAME
-"""The most samples of it that wait: ingress lets through half a second at once. The oldest are
-dropped."""
+"""The most samples of the person's voice that wait: ingress lets through half a second at once. The
+oldest are dropped."""
 
 QUIET = 300
-"""The highest sample of audio that is left out where more waits than is needed: 40 dB below the
-loudest, so that a stall of the network leaves no lasting delay."""
+"""If too much of the person's voice waits, audio below this sample value is left out: 40 dB below
+the loudest. So a stall of the network leaves no lasting delay."""
 
 _LOUDEST = np.iinfo(np.int16)
 
@@ -36,7 +36,7 @@ class VoiceMix:
 
     def __init__(self) -> None:
         self.playing: ReplyAudio | None = None
-        """The interviewer's frame in what was taken last."""
+        """The interviewer's frame in the latest 20 ms that were taken."""
         self._replies: deque[ReplyAudio] = deque(maxlen=MOST_REPLIES)
         self._heard: deque[Samples] = deque()
         self._waiting = 0  # samples of the person's
@@ -55,12 +55,12 @@ class VoiceMix:
             self._waiting -= len(self._heard.popleft())
 
     def clear(self) -> None:
-        """The reply was interrupted: nothing more of it is heard."""
+        """Drop the rest of the reply, which was interrupted."""
         self._replies.clear()
         self.playing = None
 
     def take(self) -> Samples | None:
-        """The next 20 ms of both; None where neither has anything."""
+        """Return the next 20 ms of both voices; None if neither has anything."""
         self.playing = self._replies.popleft() if self._replies else None
         person = self._person()
         if self.playing is None:
@@ -82,7 +82,7 @@ class VoiceMix:
         return pcm
 
     def _next(self) -> Samples:
-        """20 ms of what waits, filled up with silence."""
+        """Take 20 ms of the person's voice, filled up with silence."""
         parts, wanted = [], FRAME
         while wanted and self._heard:
             part = self._heard.popleft()

@@ -1,4 +1,4 @@
-"""A client's audio with less noise, where the client or the deployment wants that."""
+"""Reduces the noise in a client's audio, if the client or the deployment wants that."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ from pipeline.frames import Samples
 
 
 class CleanReader(Generic[P]):
-    """An `AudioReader` behind which noise is reduced."""
+    """An `AudioReader` whose samples have their noise reduced."""
 
     def __init__(self, reader: AudioReader[P], reducer: NoiseReducer) -> None:
         self._reader = reader
@@ -36,9 +36,10 @@ def clean(
     default: NoiseReduction,
     complain: Callable[[ProtocolError], None],
 ) -> Media[P]:
-    """The media with noise reduced as `wanted`, or as is the `default` where nothing is.
+    """The media with noise reduced as `wanted`, or as the `default` says if nothing is wanted.
 
-    Where it is not installed the audio stays as it is, and what a client wanted is a complaint.
+    If noise reduction is not installed, the audio stays as it is, and a client's wish for it is a
+    complaint.
     """
     kind = wanted or default
     if kind == "off":

@@ -1,4 +1,4 @@
-"""Opens one client's session: its host, its journal, its face, and the `ready` that says so."""
+"""Opens one client's session: makes its host, its journal and its face, and sends `ready`."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -22,8 +22,9 @@ from pipeline.stage import Observer
 
 @dataclass(frozen=True, slots=True)
 class OpenedSession:
-    """A session that can run, and its host. `refused` says what its client does not get: a face, or
-    functions that it named. `audience` are those who listen to it; nobody does to an assistant."""
+    """A session that can run, and its host. `refused` has the requests that its client does not
+    get: a face, or functions that it named. `audience` has the session's listeners; an assistant's
+    session has none."""
 
     session: Session
     host: LiveHost
@@ -46,7 +47,7 @@ async def open_session(
     dismiss: Callable[[], None],
     lost: Callable[[], None],
 ) -> OpenedSession:
-    """Open the session that a client requests; everything of it ends with `stack`.
+    """Open the session that a client requests; all of its parts end with `stack`.
 
     `output` gets the `ready` for the client. `progress`, `dismiss` and `lost` are for the host.
     Raises what `Calls.host` raises. May be cancelled.

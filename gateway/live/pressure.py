@@ -1,10 +1,11 @@
-"""Whether a process can carry another session, by what its load does to those it has. Pure.
+"""Decides from a process's load whether it can carry another session beside those it has. Pure.
 
-Two kinds of evidence. What is late already: the event loop, turns, memory that runs out. And what
-will be: a session that has just begun costs little before its person speaks, so that each one
-counts at its cost on top of the processor time that was measured, after half of `WARM_S` less and
-less. Without that, a crowd would be let in before the first of them is felt. To begin a session
-takes as much as to have it for a second or two, so that only some begin at once (`STARTS`).
+There are two kinds of evidence. The first is what is late already: the event loop, turns, or memory
+that runs out. The second is the load to come: a session that has just begun costs little until its
+person speaks. So each new session is counted at its full cost on top of the measured processor
+time, and at a shrinking part of it after half of `WARM_S`. Otherwise a crowd would be let in before
+the load of its first sessions is measured. Beginning a session takes as much as having it for a
+second or two, so only some may begin at once (`STARTS`).
 """
 
 from collections import deque
@@ -20,26 +21,27 @@ KINDS: tuple[Kind, ...] = ("voice", "text")
 
 SESSION_COST = 0.006
 """The share of a core that a spoken session takes, measured by `python -m benchmarks load`: 5.5 ms
-of processor time a second. Where most of its sessions are older than `WARM_S`, a process reckons
-with what it measures for them."""
+of processor time a second. If most of its sessions are older than `WARM_S`, a process uses the cost
+that it measures for them."""
 
 LEAST_COST = 0.003
-"""The least share of a core that a session is reckoned with, however little the live sessions take:
+"""The least share of a core that is assumed for a session, however little the live sessions take:
 they may all be silent."""
 
 WARM_S = 8.0
-"""A session's cost is measured as a rule after this: it has begun to speak, and is in a sample."""
+"""After this time a session's cost counts as measured: it has begun to speak, and is in a sample.
+"""
 
 START_S = 0.006
 """The processor time that it takes to begin a session, up to its `ready`, in seconds: measured with
-20 that begin at once, on a busy machine 3 to 8 ms."""
+20 that begin at once, 3 to 8 ms on a busy machine."""
 
 STARTS = 0.25
-"""The share of a core that sessions may take to begin, which is what `FULL` leaves. What was not
-used of it is saved up, to a second's worth where nothing is busy: then 41 may begin at once."""
+"""The share of a core that sessions may take to begin, which is what `FULL` leaves. Unused time is
+saved up, to a second's worth while nothing is busy: then 41 may begin at once."""
 
 AT_ONCE_S = 0.05
-"""The saved time in seconds where sessions take all that they may: frames are late by no more."""
+"""The most seconds saved up while sessions take all that they may: frames are late by no more."""
 
 FULL = 0.75
 """The share of a core that the sessions of an event loop may take. Beyond it, waiting times grow
@@ -48,9 +50,9 @@ without a bound (M/M/1: at 0.75 a job waits three times as long as it takes)."""
 CROWD = "overloaded: as many sessions have just begun as can be carried"
 
 FEWEST_TO_JUDGE = 5
-"""Where fewer sessions are live, lateness is not of their making, and refusing another would not
-help: models load, or another program has the processor. Of memory one session is enough to judge;
-without any, refusing would end never."""
+"""With fewer live sessions, lateness is not caused by them, and refusing another would not help:
+models load, or another program has the processor. For memory one session is enough to judge; if
+memory were judged without any, refusing would never end."""
 
 FAR_BEYOND = 4
 """A value this many times its limit is more than one slow moment: it counts at once."""
@@ -64,12 +66,12 @@ TEXT_GIVES_WAY = 0.8
 RECENT_S = 10.0
 FEWEST_TURNS = 3
 """Turns are judged by the best of the last `RECENT_S`, as CoDel (RFC 8289) judges a queue by its
-shortest wait: a single slow turn is no overload. Fewer turns say nothing."""
+shortest wait: a single slow turn is no overload. With fewer turns nothing is judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadSample:
-    """The measurements of the last half second; each is 0 where it is not known.
+    """The measurements of the last half second; each is 0 if it is not known.
 
     `loop_lag_s`: the latest timer of the event loop. `busy`: the share of its core that the
     loop's thread took. `uplink_s`: the shortest wait of input audio for voice detection.
@@ -91,10 +93,11 @@ class LoadSample:
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """A measure with its limit; pressure is over at `calm`. It counts after `samples` in a row, and
-    where `fewest` sessions are live. Interviews in writing give way in it, or they do not.
+    """A measure with its limit; pressure is over at `calm`. It counts after `samples` in a row, if
+    `fewest` sessions are live. Interviews in writing give way under it, or they do not.
 
-    `machine` says that it is of this machine's time alone, and no server's."""
+    `machine` says that it measures this machine's time only, and no server's.
+    """
 
     name: str
     words: str
@@ -133,7 +136,8 @@ MEASURES = (
 
 
 class Pressure:
-    """One process's. `observe` twice a second, ask `refusal`, and tell it what is `admitted`."""
+    """The pressure on one process. Call `observe` twice a second, `refusal` to ask, and `admitted`
+    for each session that begins."""
 
     def __init__(self) -> None:
         self.sample = LoadSample()
@@ -168,7 +172,7 @@ class Pressure:
         }
 
     def strain(self) -> str | None:
-        """The strain on the machine, in words, before sessions are refused for it; None where there
+        """The strain on the machine, in words, before sessions are refused for it; None if there
         is none. Pictures give way then: a conversation can do without them.
 
         Slow turns do not count: a server may be slow. The number of sessions does not count either:
@@ -181,7 +185,7 @@ class Pressure:
         return None
 
     def admitted(self, now: float) -> None:
-        """A live session begins."""
+        """Note that a live session begins."""
         self._forget(now)
         self._admitted.append(now)
         self._saved = self._left_s(now) - START_S, now
@@ -228,7 +232,7 @@ class RecentTurns:
         self._turns: deque[tuple[float, float, float]] = deque()  # when, recognition, factor
 
     def note(self, turn: TurnMetrics, now: float) -> None:
-        """A turn is over."""
+        """Note a turn that is over."""
         heard = [span.end for span in turn.stages if span.stage == "stt" and span.end is not None]
         if heard and turn.voice_to_voice_ms is not None:
             factor = turn.voice_to_voice_ms / turn.budget_ms

@@ -1,12 +1,12 @@
-"""Whether a process has had nobody to talk to for a while."""
+"""Tells whether a process has had no session for a while."""
 
 from collections.abc import Callable
 
 from gateway.live.registry import LiveSessions
 
 QUIET_S = 5.0
-"""Seconds without a session before work begins that can wait and takes a part of a second of a
-core: after one session has ended, the next often begins soon."""
+"""Seconds without a session before work begins that can wait and takes part of a second of a core:
+soon after one session has ended, the next often begins."""
 
 
 class Quiet:

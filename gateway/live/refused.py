@@ -11,7 +11,7 @@ Refusal = InterviewError | SessionTaken | NoAssistant | CannotResume
 
 
 def told(error: Refusal) -> tuple[str, str, CloseCode]:
-    """The error's code, its text, and the code that the connection is closed with."""
+    """The error's code, its text, and the close code of the connection."""
     close = CloseCode.POLICY
     match error:
         case InterviewError():

@@ -23,8 +23,8 @@ MOST_COMING_BACK = 10
 taken."""
 
 LEAVE_S = 30.0
-"""How long a client that comes back waits for its old connection, which stores its last words: with
-the default budget they take 29 s at most, unless more than 24 s were spoken."""
+"""How long a client that comes back waits until its old connection has stored its last words: with
+the default budget that takes 29 s at most, unless more than 24 s were spoken."""
 
 LAST_WORDS_S = 5.0
 """Seconds after the grace time in which last words may be recognised before the process ends."""
@@ -54,9 +54,9 @@ class _Hold:
 class LiveSessions:
     """The live sessions of a process, for at most `places` connections.
 
-    Of one network address there are at most `per_address` of them; 0 is any number. With
-    `pressure`, which `clock` times, none begins that those before it would suffer from.
-    `elsewhere` are the other processes of the gateway, whose connections count for `per_address`.
+    At most `per_address` of the connections come from one network address; 0 is any number. With
+    `pressure`, which `clock` times, no session begins that would harm those before it. `elsewhere`
+    are the other processes of the gateway, whose connections count for `per_address`.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class LiveSessions:
         self.starts = SpacedStarts()
         self.connections = 0
         self.ended = 0
-        """Connections that have ended, since the start."""
+        """The number of connections that have ended since the start."""
         self.draining = False
-        """The process is about to end: no further session begins."""
+        """Whether the process is about to end; then no further session begins."""
         self._ends_at: float | None = None  # by the clock; the grace time of `wind_down` is over
         self._holds: dict[str, _Hold] = {}  # as many as there are connections
         self._endings: dict[EndWithin, None] = {}  # likewise; in the order of their beginning
@@ -90,8 +90,8 @@ class LiveSessions:
     ) -> str | None:
         """Why no further session can start now, or None.
 
-        A client at `address` may come back to a session that is kept for it, also under pressure,
-        and may have another connection in place of the one that it has: it `replaces` that.
+        A client at `address` may come back to a session that is kept for it, even under pressure. A
+        connection that `replaces` the client's own one is let in likewise.
         """
         if self.draining:
             return "the server is shutting down"
@@ -137,14 +137,14 @@ class LiveSessions:
     # --- the end of the process --------------------------------------------------------------
 
     def add(self, end_within: EndWithin) -> None:
-        """A connection begins: `wind_down` will call this. It has begun where a client was let in
-        before it: then the connection is ended within what is left of the time."""
+        """Add a connection that begins; `wind_down` will call `end_within`. If the process drains
+        already, the connection is ended within the time that is left."""
         self._endings[end_within] = None
         if self.draining and self._ends_at is not None:
             end_within(max(0.0, self._ends_at - self._clock()))
 
     def remove(self, end_within: EndWithin) -> None:
-        """The connection has ended."""
+        """Remove a connection that has ended."""
         del self._endings[end_within]
 
     async def wind_down(self, grace_s: float) -> None:
@@ -170,8 +170,8 @@ class LiveSessions:
     async def hold(self, session_id: str, dismiss: Callable[[], None]) -> AsyncIterator[None]:
         """Hold the session for one connection of this process until the block ends.
 
-        Waits for a connection that is `leaving` the session. Raises `SessionTaken` where another
-        connection holds the session, `StillEnding` where that does not leave it within `LEAVE_S`.
+        Waits for a connection that is `leaving` the session. Raises `SessionTaken` if another
+        connection holds the session, `StillEnding` if that does not leave it within `LEAVE_S`.
         """
         await self._left(session_id)
         hold = self._holds[session_id] = _Hold(dismiss)
@@ -184,16 +184,16 @@ class LiveSessions:
             hold.released.set()
 
     def held(self) -> tuple[str, ...]:
-        """The sessions that connections of this process have."""
+        """The ids of the sessions that connections of this process hold."""
         return tuple(self._holds)
 
     def offer(self, session_id: str, client: Resumption) -> None:
-        """The client that holds a session may come back to it."""
+        """Let the client that holds a session come back to it."""
         self._holds[session_id].client = client
 
     @contextmanager
     def heard_by(self, session_id: str, audience: Audience) -> Iterator[None]:
-        """Others may listen to a session that this process holds, until the block ends."""
+        """Let others listen to a session that this process holds, until the block ends."""
         hold = self._holds[session_id]
         hold.audience = audience
         try:
@@ -203,19 +203,19 @@ class LiveSessions:
             audience.close()
 
     def audience(self, session_id: str) -> Audience | None:
-        """The audience of a session; None where no connection of this process has the session."""
+        """The audience of a session; None if no connection of this process has the session."""
         hold = self._holds.get(session_id)
         return None if hold is None else hold.audience
 
     def kept(self, session_id: str) -> Resumption | None:
-        """The client that holds a session and may come back to it, None without one."""
+        """The resumption of the client that holds a session and may come back to it, or None."""
         hold = self._holds.get(session_id)
         return None if hold is None or hold.leaving else hold.client
 
     @contextmanager
     def joined(self, address: str | None = None) -> Iterator[None]:
-        """This connection from `address` is another one's until the block ends: it is not counted
-        beside it."""
+        """Do not count this connection from `address` until the block ends: it continues another
+        one, which is counted."""
         self._count(address, -1)
         try:
             yield
@@ -228,7 +228,7 @@ class LiveSessions:
             hold.leaving = True
 
     def dismiss(self, session_id: str) -> None:
-        """End the connection that holds a session; harmless where there is none."""
+        """End the connection that holds a session; does nothing if there is none."""
         if (hold := self._holds.get(session_id)) is not None:
             hold.dismiss()
 

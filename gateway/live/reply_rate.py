@@ -7,12 +7,12 @@ from pipeline.frames import ReplyAudio
 
 
 class ReplyRate:
-    """One client's converter. Replies have `rate_hz`, and so has the client until `use`."""
+    """One client's converter. Replies have `rate_hz`, and the client gets that rate until `use`."""
 
     def __init__(self, rate_hz: int) -> None:
         self._rate_hz = rate_hz
         self._wire_hz = rate_hz
-        self._resampler: Resampler | None = None  # None where the rates are equal
+        self._resampler: Resampler | None = None  # None if the rates are equal
 
     def use(self, wire_hz: int) -> None:
         """Convert to `wire_hz` from the next frame on."""
@@ -28,6 +28,6 @@ class ReplyRate:
         return replace(frame, pcm=self._resampler.push(frame.pcm))
 
     def clear(self) -> None:
-        """Reset the converter, so that the next frame carries no sound of the last ones."""
+        """Reset the converter, so that the next frame contains no sound of those before it."""
         equal = self._wire_hz == self._rate_hz
         self._resampler = None if equal else Resampler(self._rate_hz, self._wire_hz)

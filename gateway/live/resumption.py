@@ -1,4 +1,4 @@
-"""A session whose line was lost: it is kept for a while, for a client that has its token.
+"""Resumption: a session whose line was lost is kept for a while, for a client with its token.
 
 `Resumption` belongs to one connection. It makes the tokens, and waits for the client.
 """
@@ -23,7 +23,7 @@ from gateway.store import Keep, Put, Store, StoreError
 logger = logging.getLogger("parley.resume")
 
 TOKEN = "pr_"
-"""The first letters of every token, by which a log hides it."""
+"""The first letters of every token; logs hide tokens by them."""
 
 TOKEN_BYTES = 24
 
@@ -31,15 +31,16 @@ RENEWALS = 3
 """How many times within its lifetime a stored token is renewed."""
 
 CONFIRM_S = 10.0
-"""Longer than a message takes to a client, or than a client takes to connect again."""
+"""How long a used token stays valid: longer than a message takes to a client, or than a client
+takes to connect again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """A client that has come back: its transport, its request with the token and the next token.
 
-    `early` is what it said meanwhile: commands, and audio as the transport has it. `over` gets the
-    close code and the reason, when the line is over.
+    `early` has the commands and audio that it has sent meanwhile; audio is as the transport has it.
+    `over` gets the close code and the reason when the line ends.
     """
 
     transport: Transport[Any]
@@ -50,12 +51,12 @@ class Line:
 
 
 class Resumption:
-    """The tokens of one session, and its client's return. With a `grace_s` of 0 nothing is offered.
+    """The tokens of one session, and its client's return. With a `grace_s` of 0 no token is given.
 
-    A token is random and holds for one return: the client gets the next one with it. As the line
-    may be lost once more before the client has that, the one before holds for `CONFIRM_S` longer,
-    in the process that gave it and in any other. The store has a digest of the token, by which
-    another process knows it. `come_back` takes the client's new line.
+    A token is random and valid for one return, in which the client gets the next one. Because the
+    line may be lost again before the client has the next token, the used one stays valid for
+    `CONFIRM_S`, in the process that gave it and in any other. Other processes check a token by its
+    digest in the store. `come_back` takes the client's new line.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Resumption:
         """The token for `ready`, also stored for `lifetime_s`; it follows the one that was `used`,
         which the store keeps for `CONFIRM_S`.
 
-        Where the store does not work the token holds in this process only.
+        While the store does not work, the token is valid in this process only.
         """
         token = TOKEN + secrets.token_urlsafe(TOKEN_BYTES)
         before = () if used is None else (used.token,)
@@ -104,17 +105,17 @@ class Resumption:
         return token
 
     async def next_token(self, lifetime_s: float, used: ResumeRequest) -> str:
-        """The token for a client that is about to take the session. Until one has, the one with
-        which it came holds as well: its line may be lost once more before that."""
+        """Make the token for a client that is about to take the session. Until a client has taken
+        it, the token that it came with stays valid, because its line may be lost before that."""
         self._confirmed_at = math.inf
         return await self.new_token(lifetime_s, used)
 
     def gave(self, token: str) -> bool:
-        """Whether this is the token that was given last."""
+        """Whether this is the newest token."""
         return self._tokens[:1] == (token,)
 
     async def renew(self, lifetime_s: float) -> None:
-        """Keep the stored token until cancelled, as a session may last longer than it."""
+        """Keep the stored token until cancelled, because a session may last longer than it."""
         while True:
             await asyncio.sleep(lifetime_s / RENEWALS)
             newest = [_key(self._session_id, token) for token in self._tokens[:1]]
@@ -124,7 +125,7 @@ class Resumption:
                 logger.info("session %s: its token was not renewed: %s", self._session_id, error)
 
     async def forget(self) -> None:
-        """The session is over: its tokens hold no longer, in no process."""
+        """Make the session's tokens invalid in every process: the session is over."""
         tokens, self._tokens = self._tokens, ()
         try:
             await self._delete(tokens)
@@ -132,8 +133,8 @@ class Resumption:
             logger.info("session %s: its token was not deleted: %s", self._session_id, error)
 
     def taken_with(self, token: str | None = None) -> None:
-        """Another connection has the session, with this token, or another process with any: what
-        its client came with is not forgotten, as it holds for a while longer."""
+        """Leave this token, or all tokens if it is None, out of `forget`: another connection or
+        process has the session now, and the token stays valid for a while."""
         self._tokens = tuple(each for each in self._tokens if token not in (None, each))
 
     async def _delete(self, tokens: Iterable[str]) -> None:
@@ -141,7 +142,7 @@ class Resumption:
             await self._store.delete(_key(self._session_id, token))
 
     def accepts(self, wanted: ResumeRequest, now: float) -> bool:
-        """Whether this is the session's client, and has seen no more than was sent."""
+        """Whether the token is valid, and the client claims no more messages than were sent."""
         return self.holds(wanted.token, now) and 0 <= wanted.seq <= self.log.seq
 
     def holds(self, token: str, now: float) -> bool:
@@ -168,7 +169,7 @@ class Resumption:
                 return
 
     async def _returns(self) -> bool:
-        """Wait for the client. False where it does not come in time."""
+        """Wait for the client. False if it does not come in time."""
         self.hang_up()
         self.away = True
         self._waiting = asyncio.get_running_loop().create_future()
@@ -182,7 +183,7 @@ class Resumption:
             self._waiting = None
 
     def take(self, line: Line, now: float) -> None:
-        """The client is back, over this line."""
+        """Take the line over which the client is back."""
         self.hang_up()
         self._line = line
         self._confirmed_at = now + CONFIRM_S
@@ -191,21 +192,21 @@ class Resumption:
             self._waiting.set_result(True)
 
     def give_up(self) -> None:
-        """Wait for the client no longer. Harmless where it is not waited for."""
+        """Stop waiting for the client. Does nothing if it is not waited for."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(False)
 
     def hang_up(self, how: tuple[CloseCode, str] = (CloseCode.FINISHED, "")) -> None:
-        """The line of a client that had come back is over, if there is one."""
+        """End the line of a client that had come back, if there is one."""
         if self._line is not None and not self._line.over.done():
             self._line.over.set_result(how)
 
 
 async def knows(store: Store, session_id: str, wanted: ResumeRequest) -> float | None:
-    """When the session has to end (a Unix time) if the token was given for it by a process, which
-    may have ended; otherwise None.
+    """When the session has to end (a Unix time), if any process has given the token for it, even
+    one that has ended; otherwise None.
 
-    Where the store does not work no token is known.
+    While the store does not work, no token is known.
     """
     try:
         entry = await store.get(_key(session_id, wanted.token))

@@ -1,4 +1,4 @@
-"""A client that comes back with a token is handed over to the connection that kept its session."""
+"""Hands a client that comes back with a token over to the connection that kept its session."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,7 +17,7 @@ from gateway.store import Store
 
 
 class CannotResume(Exception):
-    """The client's token is not the session's, or holds no longer."""
+    """The client's token is not one of the session's, or is no longer valid."""
 
     def __str__(self) -> str:
         return "the token does not hold; connect without `resume` to join the session afresh"
@@ -27,7 +27,7 @@ class CannotResume(Exception):
 async def offered(
     calls: Calls, ready: SessionReady, request: SessionRequest, resumption: Resumption
 ) -> AsyncIterator[SessionReady]:
-    """The `ready` for a session that begins, with a token where one is offered.
+    """The `ready` for a session that begins, with a token if one is offered.
 
     The token is kept in the store until the block ends, however long that takes.
     """
@@ -69,13 +69,13 @@ async def hand_over(
     end_by: Callable[[float], None],
     address: str | None = None,
 ) -> tuple[CloseCode, str] | None:
-    """Have the kept session go on over `transport`, and return how that ended.
+    """Let the kept session go on over `transport`, and return how that ended.
 
     `leave` is called first: the caller lets go of the transport, and returns the commands and audio
-    that came early. `address` is that of the client's connection. None where this process does not
+    that came early. `address` is that of the client's connection. None if this process does not
     keep the session and the caller may begin it from the store: `end_by` is then called with the
-    time when it has to end (a Unix time), since a restart gives a session no more time. The process
-    that kept it until now, if it still runs, can store nothing more about it.
+    time when it has to end (a Unix time), because a restart gives a session no more time. The
+    process that kept it until now, if it still runs, can store nothing more about it.
 
     Raises `CannotResume`.
     """

@@ -1,4 +1,4 @@
-"""The last messages that a client was sent, so that they can be sent again. Pure."""
+"""The last messages that were sent to a client, so that they can be sent again. Pure."""
 
 from collections import deque
 
@@ -6,7 +6,7 @@ from gateway.protocols.dialect import WireMessage
 
 MOST_MESSAGES = 1_000
 MOST_BYTES = 128 * 1024
-"""Some minutes of a conversation. Assumed: longer ones are not waited for anyway."""
+"""Some minutes of a conversation. Assumed: a client that is away for longer is not waited for."""
 
 
 class SentLog:
@@ -21,7 +21,7 @@ class SentLog:
         self._forgotten = 0  # the newest message that there was no more space for
 
     def note(self, message: WireMessage, *, keep: bool = True) -> None:
-        """A message was sent. Without `keep` it is only counted: it would be stale."""
+        """Add a message that was sent. Without `keep` it is only counted: it would be stale."""
         self.seq += 1
         if not keep:
             return
@@ -32,6 +32,6 @@ class SentLog:
             self._bytes -= len(old)
 
     def after(self, seq: int) -> tuple[list[WireMessage], bool]:
-        """The messages after the one with that number, and whether they are all there were."""
+        """The messages after the one with that number, and whether none of them is missing."""
         found = [message for number, message in self._kept if number > seq]
         return found, seq >= self._forgotten

@@ -1,4 +1,4 @@
-"""`SessionCommands`: does what a client's commands say, once its session stands."""
+"""`SessionCommands`: performs a client's commands on its session, once the session is open."""
 
 from dataclasses import replace
 from typing import Any
@@ -38,7 +38,7 @@ IN_LINE = (Reconfigure, TypedText, PressKey, CommitTurn, ClearAudio, Respond, Le
 
 
 class SessionCommands:
-    """The commands to one session and its host. Plain calls."""
+    """Performs commands on one session and its host. Plain calls."""
 
     def __init__(
         self,
@@ -93,8 +93,8 @@ class SessionCommands:
                 self._out_of_band.stop(key)
 
     def welcome(self, line: Line, media: Media[Any], texts: int) -> None:
-        """The client is back: send it what it missed, and the session's state. So many `texts` of
-        what it has typed have arrived."""
+        """Send a client that is back what it missed, and the session's state. `texts` is how many
+        of its typed texts have arrived."""
         wanted, ready = line.request.resume, self._output.ready
         assert wanted is not None
         assert ready is not None
@@ -112,7 +112,7 @@ class SessionCommands:
         )
 
     def proceed(self) -> None:
-        """The client hears the reply again."""
+        """Note that the client hears the reply again."""
         self._session.proceed()
 
     def _reconfigure(self, command: Reconfigure) -> None:

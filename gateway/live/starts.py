@@ -1,19 +1,19 @@
-"""Spreads the beginnings of sessions, so that the event loop gets to all else between two of them.
+"""Spaces out sessions that begin, so that the event loop does other work between two of them.
 
-To begin a session takes milliseconds of the loop (`gateway.live.pressure.START_S`). Where many are
-let in at once, their steps would alternate, and whatever comes meanwhile would wait for all of
-them: the audio of those who are there, and the answers to those who are refused.
+Beginning a session takes milliseconds of the loop (`gateway.live.pressure.START_S`). If many
+sessions began at once, their steps would alternate, and all other work would wait for the last of
+them: the audio of live sessions, and the answers to clients that are refused.
 """
 
 import asyncio
 import math
 
 EVERY_S = 0.01
-"""From one beginning to the next; one takes about a half of it."""
+"""Seconds from one beginning to the next; a beginning takes about half of it."""
 
 
 class SpacedStarts:
-    """Of one process."""
+    """Spaces out the beginnings of sessions in one process."""
 
     def __init__(self, every_s: float = EVERY_S) -> None:
         self._every_s = every_s
@@ -21,7 +21,7 @@ class SpacedStarts:
         self._queue = asyncio.Lock()  # fair; who leaves it takes no turn
 
     async def turn(self) -> None:
-        """Return when a session may begin: each in its turn, in the order of the calls."""
+        """Return when this caller's session may begin; callers wait in the order of their calls."""
         loop = asyncio.get_running_loop()
         async with self._queue:
             if (wait_s := self._next - loop.time()) > 0:

@@ -1,4 +1,4 @@
-"""The functions of one session: the operator's, and those that its client runs."""
+"""The functions of one session: those of the operator, and those that its client runs."""
 
 import asyncio
 import secrets
@@ -14,7 +14,7 @@ from pipeline.stage import ToolRequest
 from pipeline.tool_calls import OwnTool, ToolFailed
 
 MOST_ENDED = 64
-"""Calls that have ended without a result of the client, which may still come."""
+"""The most ended calls that are remembered, for results of the client that come late."""
 
 
 class ClientTools:
@@ -25,16 +25,16 @@ class ClientTools:
         self._waiting: dict[str, asyncio.Future[str]] = {}
         self._ended: deque[str] = deque(maxlen=MOST_ENDED)
         self._own_part = secrets.token_hex(4)
-        """Of its ids: a client that comes back after a restart may still have results of calls
-        that were made before."""
+        """The part of call ids that is this object's own: after a restart, a client that comes back
+        may still have results for calls that were made before."""
         self._count = 0
 
     def own(self, wish: ToolWish) -> OwnTool:
-        """A function that the client runs."""
+        """Make a function that the client runs."""
         return OwnTool(wish.tool(), self._call, wish.timeout_ms / 1000, wish.filler)
 
     def answer(self, call_id: str, result: str, *, failed: bool = False) -> None:
-        """The client's result. One that comes too late is ignored.
+        """Take the client's result. One that comes too late is ignored.
 
         Raises `ProtocolError` for a call that was never made.
         """
@@ -65,9 +65,9 @@ class ClientTools:
 def session_tools(
     wishes: Sequence[ToolWish], server: ServerTools, client: ClientTools, session_id: str
 ) -> tuple[tuple[OwnTool, ...], tuple[ProtocolError, ...]]:
-    """The functions that a session has, and what is wrong with those that it does not get.
+    """The session's functions, and an error for each requested function that it does not get.
 
-    Those that are `always` there come first; a client's of the same name replaces one.
+    The server's functions marked `always` come first; a client's of the same name replaces one.
     """
     found = {name: tool.own(session_id) for name, tool in server.tools.items() if tool.spec.always}
     unknown = []

@@ -35,7 +35,7 @@ class AudioReader(Protocol[P]):
 
 @dataclass(frozen=True, slots=True)
 class Media(Generic[P]):
-    """How a client's audio travels. Reply audio has `reply_rate_hz`."""
+    """The format of a client's audio in both directions. Reply audio has `reply_rate_hz`."""
 
     reader: AudioReader[P]
     audio_in: WireAudio
@@ -47,16 +47,16 @@ class Receiver(Protocol[P_contra]):
     """Takes a transport's messages and audio. Plain calls that do not raise."""
 
     def on_text(self, data: bytes) -> None:
-        """A message of the client, for its dialect."""
+        """Take a message of the client, for its dialect."""
 
     def on_audio(self, data: P_contra) -> None:
-        """Audio of the client."""
+        """Take audio of the client."""
 
     def on_control(self) -> bool:
-        """A ping, or another frame that is no message. False if it is not to be answered."""
+        """Note a ping, or another frame that is no message. False if it is not to be answered."""
 
     def emit(self, output: Outgoing) -> None:
-        """An output of the transport itself, for the client."""
+        """Send the client an output of the transport itself."""
 
 
 class ClientFace(Protocol):
@@ -89,19 +89,19 @@ class Transport(Protocol[P]):
         """Bytes of messages that have not left for the network yet."""
 
     def agree(self, request: SessionRequest) -> Media[P]:
-        """Set how audio travels from now on, by the request where the transport allows it."""
+        """Set the format of audio from now on, by the request if the transport allows that."""
 
     def attach(self, receiver: Receiver[P]) -> None:
-        """Hand messages and audio to `receiver` from now on, and earlier ones at once."""
+        """Pass messages and audio to `receiver` from now on, and earlier ones at once."""
 
     def pause(self) -> None:
-        """Stop reading from the client, where the transport can: more audio came than is due."""
+        """Stop reading from the client if the transport can: more audio has come than is due."""
 
     def resume(self) -> None:
         """Read from the client again."""
 
     def send(self, message: WireMessage) -> None:
-        """Send a message of the dialect's."""
+        """Send a message that the dialect has made."""
 
     def play(self, frame: ReplyAudio) -> None:
         """Send reply audio, of at most 20 ms."""
@@ -110,11 +110,11 @@ class Transport(Protocol[P]):
         """Drop the reply audio that was not sent yet."""
 
     def face(self, request: SessionRequest) -> AbstractAsyncContextManager[ClientFace] | None:
-        """The face that this transport sends by itself, such as video; None where it has none."""
+        """The face that this transport sends by itself, such as video; None if it has none."""
 
     def drop(self, reason: str) -> None:
         """Close at once: the client has come back over another transport."""
 
     async def gone(self) -> bool:
-        """Return when the client has disconnected: True where the line was lost and it may come
-        back, False where it has left. Cancelling loses nothing."""
+        """Return when the client has disconnected: True if the line was lost and it may come
+        back, False if it has left. Cancelling loses nothing."""

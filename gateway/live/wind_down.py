@@ -1,11 +1,10 @@
-"""When a session of a process that is about to end may be ended. Pure.
+"""Decides when a session that has to end may be ended. Pure.
 
-A sentence of the interviewer, and an answer of the candidate, are finished first, for as long as
-the grace time lasts.
+Within the grace time the interviewer may finish a sentence, and the candidate an answer.
 """
 
 LOOK_EVERY_S = 0.05
-"""A session that is busy is looked at again after this: it may have become quiet meanwhile."""
+"""A busy session is checked again after this time: it may have become quiet meanwhile."""
 
 
 class WindDown:
@@ -18,8 +17,8 @@ class WindDown:
     def look(self, quiet_at: float | None, now: float) -> float | None:
         """When to look again; None: end the session now.
 
-        `quiet_at` is when an end would cut nothing off, None where that is not known yet. Before
-        it the session may become busy with something else, so it is looked at in between.
+        `quiet_at` is when an end would cut nothing off, None if that is not known yet. Before that
+        time the session may become busy again, so it is checked in between.
         """
         if now >= self.deadline or (quiet_at is not None and quiet_at <= now):
             return None
