@@ -1,8 +1,8 @@
-"""How much every process of a gateway has to do, in memory that all of them see.
+"""The load of every process of a gateway, in memory that all of them share.
 
-A cell has one writer, so no lock is needed. Connections that are on their way from one process to
-another count for the one that gets them: each process counts what it has handed over to each of the
-others, and what it has received from each.
+Each cell has one writer, so no lock is needed. A connection on its way from one process to another
+counts for the one that gets it: each process counts what it has handed over to each of the others,
+and what it has received from each.
 """
 
 import mmap
@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Final
 
 ABSENT, REFUSING, ACCEPTING = range(3)
-"""A process: it is not there, it takes no further session, or it does."""
+"""The states of a process: it is not there, it takes no further session, or it does."""
 
 _CELL_BYTES: Final = 8
 
 
 class LoadBoard:
-    """The board in the file `path`, of a gateway with so many `workers`. `create` makes the file.
+    """The board in the file `path`, for a gateway with `workers` processes. `create` makes the
+    file.
 
-    Only the process `worker` writes what is about it; while it is not there, the parent does.
+    Only the process `worker` writes its own cells; while it is not there, the parent writes them.
     """
 
     def __init__(self, path: Path, workers: int) -> None:
@@ -30,7 +31,7 @@ class LoadBoard:
 
     @classmethod
     def create(cls, path: Path, workers: int) -> "LoadBoard":
-        """A new board, on which no process is there."""
+        """Make a new board, on which no process is there."""
         path.write_bytes(bytes(workers * (2 + 2 * workers) * _CELL_BYTES))
         return cls(path, workers)
 
@@ -40,28 +41,28 @@ class LoadBoard:
         self._memory.close()
 
     def reset(self, worker: int) -> None:
-        """The process is not there; nothing is on its way to it."""
+        """Note that the process is not there, and that no connection is on its way to it."""
         self._set(worker, 0, ABSENT)
         self._set(worker, 1, 0)
         for other in range(self.workers):
             self._set(worker, 2 + self.workers + other, self._get(other, 2 + worker))
 
     def note(self, worker: int, load: int, *, accepting: bool) -> None:
-        """The process is there, with so many live sessions."""
+        """Note that the process is there, with `load` live sessions."""
         self._set(worker, 1, load)
         self._set(worker, 0, ACCEPTING if accepting else REFUSING)
 
     def handed(self, giver: int, taker: int) -> None:
-        """`giver` has handed a connection over to `taker`."""
+        """Note that `giver` has handed a connection over to `taker`."""
         self._set(giver, 2 + taker, self._get(giver, 2 + taker) + 1)
 
     def received(self, taker: int, giver: int) -> None:
-        """`taker` has it now."""
+        """Note that `taker` has received a connection from `giver`."""
         cell = 2 + self.workers + giver
         self._set(taker, cell, self._get(taker, cell) + 1)
 
     def state(self, worker: int) -> int:
-        """ABSENT, REFUSING or ACCEPTING."""
+        """The process's state: ABSENT, REFUSING or ACCEPTING."""
         return self._get(worker, 0)
 
     def load(self, worker: int) -> int:

@@ -1,8 +1,9 @@
-"""The messages between the processes of a gateway, in lines over a pair of sockets each.
+"""The messages between the processes of a gateway, as lines over a pair of sockets for each
+process.
 
 A process writes to its parent: `ready OWNER`, `beat`, `tell JSON`. The parent writes to a process:
-`from K JSON`, what process K has told; `there K`, when one serves; and `gone K OWNER`, when one has
-ended. The end of the line means that the parent has ended.
+`from K JSON`, a message of process K; `there K`, when process K serves; and `gone K OWNER`, when
+process K has ended. If the parent's end of the pair closes, the parent has ended.
 """
 
 import asyncio
@@ -16,36 +17,36 @@ logger = logging.getLogger("parley.workers")
 
 LONGEST_LINE: Final = 256 * 1024
 MOST_WAITING: Final = 4 * 1024 * 1024
-"""Bytes that may wait for a process that does not read; what comes then is left out."""
+"""The most bytes that may wait for a process that does not read; later messages are dropped."""
 
 LONGEST_TOLD: Final = LONGEST_LINE - 64
 """The longest message; the parent writes the sender's number before it."""
 
 NAMED: Final = 24
-"""The log names a message that is too long by so many of its first bytes: they hold no words of a
-conversation."""
+"""How many of its first bytes name a message that is too long in the log: they contain no words of
+a conversation."""
 
 BEAT_S: Final = 2.0
 
 
 class Hearer(Protocol):
-    """The part of a process that gets the others' messages, by plain calls on its loop."""
+    """The part of a process that gets the other processes' messages, by plain calls on its loop."""
 
     def heard(self, worker: int, told: dict[str, Any]) -> None:
-        """The process `worker` has told this."""
+        """Take a message of the process `worker`."""
         ...
 
     def there(self, worker: int) -> None:
-        """Another process serves from now on, and knows nothing yet."""
+        """Note that another process serves from now on, and knows nothing yet."""
         ...
 
     def gone(self, worker: int, owner: str) -> None:
-        """A process has ended, which may be this one's predecessor."""
+        """Note that a process has ended, perhaps this one's predecessor."""
         ...
 
 
 class BusLine:
-    """Lines to the other end. Plain calls that neither wait nor raise."""
+    """Writes lines to the other end. Plain calls that neither wait nor raise."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
@@ -64,12 +65,12 @@ class BusLine:
             self._writer.write(line + b"\n")
 
     def close(self) -> None:
-        """No more lines."""
+        """Write no more lines."""
         self._writer.close()
 
 
 class Bus:
-    """A process's end. `ended` is called when the parent has ended."""
+    """A process's end of the bus. `ended` is called when the parent has ended."""
 
     def __init__(self, hearer: Hearer, ended: Callable[[], None]) -> None:
         self._hearer = hearer
@@ -85,7 +86,7 @@ class Bus:
         self._tasks = [asyncio.create_task(self._listen(reader)), asyncio.create_task(self._beat())]
 
     def tell(self, told: dict[str, Any]) -> bool:
-        """Tell the other processes; False where it is too long to be told."""
+        """Send a message to the other processes; False if it is too long."""
         if self._line is None:
             return True
         line = b"tell " + json.dumps(told, separators=(",", ":")).encode()
@@ -97,7 +98,7 @@ class Bus:
         return True
 
     async def aclose(self) -> None:
-        """Tell and hear nothing more."""
+        """Send and receive nothing more."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -138,7 +139,7 @@ async def _next(reader: asyncio.StreamReader) -> bytes:
 
 
 async def lines(reader: asyncio.StreamReader, hear: Callable[[str, bytes], None]) -> None:
-    """The parent's end: `hear` gets each line, its first word and the rest, until the line ends."""
+    """The parent's end: calls `hear` with the first word and the rest of each line, to the end."""
     while line := await _next(reader):
         kind, _, rest = line.partition(b" ")
         hear(kind.decode(errors="replace"), rest)

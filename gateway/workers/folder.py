@@ -1,7 +1,7 @@
 """The folder of a gateway's processes: their sockets, their board, their pages of metrics.
 
-It is deleted at the end. What a gateway leaves that was killed is deleted by the next one: a folder
-that nobody uses has a lock which nobody has.
+It is deleted at the end. If a gateway was killed, the next one deletes its folder: no process holds
+the lock of a folder that is not in use.
 """
 
 import fcntl
@@ -21,12 +21,12 @@ FRESH_S: Final = 60.0
 """A younger folder may not have its lock yet."""
 
 LONGEST: Final = 80
-"""A path of a Unix socket has 104 to 108 bytes."""
+"""The longest path: that of a Unix socket may have 104 to 108 bytes."""
 
 
 class WorkersFolder:
-    """A new folder, for this user alone. `lock` is a descriptor: who has it open, or a copy of it,
-    uses the folder. Close it at the end."""
+    """A new folder, for this user only. `lock` is a descriptor: a process that has it open, or a
+    copy of it, uses the folder. Close it at the end."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
@@ -38,13 +38,13 @@ class WorkersFolder:
         _sweep(self.path.parent)
 
     def close(self) -> None:
-        """Delete it."""
+        """Delete the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self.lock)
 
 
 def _sweep(parent: Path) -> None:
-    """Delete what others have left."""
+    """Delete the folders of gateways that were killed."""
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):  # another user's, or one whose lock is just being made
             found = folder.lstat()

@@ -1,8 +1,8 @@
-"""Requests that another process of the gateway answers, or all of them.
+"""Forwards requests that another process of the gateway answers, or all of them.
 
-A process sends them to the others over their sockets in the gateway's own folder, with what it
-knows of the client in `FROM`; only there is that header believed. Each process checks who may do
-what.
+A process sends a request over the other's socket in the gateway's own folder, with what it knows of
+the client in the header `FROM`; the header is trusted only there. Each process checks for itself
+what a client may do.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ ANSWER_S: Final = 60.0
 """The longest silence of an answer: events have a comment every 15 s."""
 
 ALL_S: Final = 3.0
-"""How long the answers of all processes may take; who has none by then is left out."""
+"""How long the answers of all processes may take; a process without one by then is left out."""
 
 MOST_CONNECTIONS: Final = 512
 LONGEST_BODY: Final = 256 * 1024
-"""Of a request that is looked at or repeated here: an offer, or an operator's change."""
+"""The longest body that is read or repeated here: an offer, or an operator's change."""
 
 HOPS: Final = frozenset(
     {
@@ -50,7 +50,7 @@ HOPS: Final = frozenset(
         "upgrade",
     }
 )
-"""Header lines that are about one connection (RFC 9110, section 7.6.1)."""
+"""Header lines that concern one connection only (RFC 9110, section 7.6.1)."""
 
 GONE: Final = "the process that has this connection has ended\n"
 
@@ -58,8 +58,8 @@ GONE: Final = "the process that has this connection has ended\n"
 class Forwarding:
     """The application of a process that has siblings. Enter this context where it serves.
 
-    `subpath` is the path below which the gateway is on another host, or "". Where a request goes
-    does not depend on it, and it goes there as it came.
+    `subpath` is the path below which another host serves the gateway, or "". It has no influence on
+    where a request goes, and requests are forwarded with it.
     """
 
     def __init__(self, app: ASGIApp, siblings: Siblings, *, subpath: str = "") -> None:
@@ -144,7 +144,7 @@ class Forwarding:
     # --- one process ---------------------------------------------------------------------------
 
     async def _answer(self, worker: int, request: Request) -> Response | None:
-        """The answer of another process, None where it does not answer."""
+        """The answer of another process; None if it does not answer."""
         client = self._client(worker)
         bare = not {"content-length", "transfer-encoding"} & {*request.headers}
         asked = client.build_request(
@@ -180,7 +180,7 @@ class Forwarding:
     # --- all of them ---------------------------------------------------------------------------
 
     async def _all(self, request: Request, body: bytes) -> Response:
-        """The answers of all processes as one."""
+        """The merged answer of all processes."""
         workers = range(self._siblings.board.workers)
         found = await asyncio.gather(*(self._one(worker, request, body) for worker in workers))
         answers = {worker: one for worker, one in zip(workers, found, strict=True) if one}
@@ -238,7 +238,7 @@ class Forwarding:
 
 
 def _merged(path: str, own: int, answers: Mapping[int, Any]) -> dict[str, Any] | None:
-    """One JSON answer of several; None: this process's own says all."""
+    """Merge JSON answers into one; None: this process's own answer is enough."""
     all_: Sequence[Any] = [*answers.values()]
     match path:
         case "/health":
@@ -273,7 +273,7 @@ async def _whole(request: Request) -> bytes | None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Receives the body that was read, and then what comes."""
+    """Return a `receive` that gives the body that was read, and then what comes."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def received() -> Message:
@@ -290,7 +290,7 @@ def _target(scope: Scope) -> str:
 
 
 def _told(request: Request) -> list[tuple[bytes, bytes]]:
-    """The request's header lines, and what is known of its client."""
+    """The request's header lines, and what this process knows of its client."""
     client = request.scope["client"]
     told = {"client": client and [client[0], client[1]], "scheme": request.scope["scheme"]}
     lines = [
@@ -351,7 +351,7 @@ def from_siblings(app: ASGIApp, keep: Keep, *, subpath: str = "") -> ASGIApp:
 
 
 def _kept_first(send: Send, keep: Keep) -> Send:
-    """Sends an answer of one part; that of a 200 is kept first."""
+    """Return a `send` that keeps a page of status 200 before it is sent, in one part."""
     status = 0
 
     async def sent(message: Message) -> None:

@@ -1,8 +1,8 @@
-"""A connection passes from one process to another: the socket itself, and what was read of it.
+"""Hands a connection over to another process: the socket itself, and what was read from it.
 
-The process that gives it connects to the other's socket in the gateway's own folder, sends the
-connection's descriptor with the bytes that the client has sent so far, and closes its own. From
-then on the client talks to the other process alone.
+The giving process connects to the other's socket in the gateway's own folder, sends the
+connection's descriptor with the bytes that the client has sent so far, and closes its own
+descriptor. From then on the client talks to the other process alone.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from typing import Final
 logger = logging.getLogger("parley.workers")
 
 LONGEST_BYTES: Final = 128 * 1024
-"""The head of a request, and what came behind it."""
+"""The most bytes of a request's head and of what came after it."""
 
 BUFFER: Final = 2 * LONGEST_BYTES
-"""The bytes that the line holds: a whole handover fits in, so that its giver need not wait."""
+"""The bytes that the line holds: a whole handover fits in, so its giver need not wait."""
 
 ARRIVE_S: Final = 2.0
 
 PAUSE_S: Final = 0.1
-"""How long none is taken where too many come, or where this process has too many open files."""
+"""The pause in taking connections if too many come or this process has too many open files."""
 
 BACKLOG: Final = 512
 
@@ -35,8 +35,8 @@ BACKLOG: Final = 512
 class Told:
     """The giver's facts about a connection: its own number, the client, the scheme.
 
-    `client` is None where the socket itself says it. `hops` is how often it was handed over, this
-    time included.
+    `client` is None if the socket itself has its address. `hops` is how often the connection was
+    handed over, this time included.
     """
 
     giver: int
@@ -53,10 +53,11 @@ Missed = Callable[[Told], None]
 
 
 def give(path: Path, descriptor: int, told: Told, data: bytes) -> bool:
-    """Give the connection to the process that listens at `path`; returns whether it has it.
+    """Give the connection to the process that listens at `path`; returns whether that process has
+    it.
 
-    If it does, close the own descriptor; if not, nothing has changed. A process that takes none at
-    once, since too many wait for it, is not waited for: the loop would stand.
+    If it does, close the own descriptor; if not, nothing has changed. If too many connections wait
+    for the other process, return at once: waiting would stop the event loop.
     """
     head = json.dumps(asdict(told)).encode()
     if len(data) > LONGEST_BYTES:
@@ -93,7 +94,7 @@ class Arrivals:
         self._listen()
 
     def close(self) -> None:
-        """Take no more."""
+        """Take no more connections."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)

@@ -1,9 +1,9 @@
-"""The pages of metrics in the folder of a gateway: of each process its last one, and one of what
-those that have ended had counted.
+"""The pages of metrics in a gateway's folder: the last page of each process, and one page with the
+counts of all processes that have ended.
 
-Sums must never fall: Prometheus takes that for a new beginning, and counts all of it once more. So
-what a process counted is in its own answer, in its page, or in the page of the ended: in one of
-them, and in one only.
+Sums must never fall: Prometheus takes a lower sum for a restart, and counts all of it once more. So
+what a process has counted is in exactly one of three places: its own answer, its page, or the page
+of the ended processes.
 """
 
 import time
@@ -16,12 +16,11 @@ from gateway.workers import metrics_pages
 
 TRIES: Final = 5
 AGAIN_S: Final = 0.01
-"""How often a page is looked for that may just be moving to that of the ended, and how soon again.
-"""
+"""Seconds before another look for a page that may just be moving to the ended processes' page."""
 
 
 def keep_page(folder: Path, worker: int, page: bytes) -> None:
-    """Keep the page of a process. Without room for it, it is missing after a crash."""
+    """Keep the page of a process. If the disk has no room, the page is missing after a crash."""
     new = folder / f"new-{worker}"
     with suppress(OSError):
         new.write_bytes(page)
@@ -39,7 +38,7 @@ def end_page(folder: Path, worker: int) -> None:
 
 
 def counted_by(folder: Path, silent: Collection[int]) -> list[str]:
-    """The counts of the `silent` processes, which may have ended, and of those that ended before.
+    """The counts of the `silent` processes, which may have ended, and of the ended processes.
 
     Takes up to `TRIES` times `AGAIN_S`: do not call it on an event loop.
     """

@@ -1,14 +1,14 @@
-"""The answers of several processes to one request as one answer. Pure.
+"""Merges the answers of several processes to one request. Pure.
 
-`/health` and `/admin` are about a gateway, however many processes it has. Each answers for itself;
-here their answers, as JSON, become one.
+`/health` and `/admin` describe the whole gateway, however many processes it has. Each process
+answers for itself; this module merges their JSON answers into one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 STATES = ("closed", "half-open", "disabled", "open", "forced-open")
-"""The states of a breaker. If processes differ, the last of their states in this list is told."""
+"""The states of a breaker. If processes differ, the last one in this list is reported."""
 
 STATUSES = ("online", "degraded", "offline")
 
@@ -52,7 +52,7 @@ def _by_all(kind: str, pressures: Iterable[Json]) -> bool:
 
 
 def queues(all_: Iterable[Json]) -> list[Json]:
-    """Queues of one name are as deep, and as long, as all of them together."""
+    """For queues of one name, jobs and lengths are added up."""
     found: dict[str, Json] = {}
     for one in all_:
         for queue in one["queues"]:
@@ -81,7 +81,7 @@ def sessions(by_worker: Mapping[int, Json]) -> Json:
 
 
 def breakers(all_: Iterable[Json]) -> Json:
-    """`/admin/breakers`: of each name the one that is furthest from closed."""
+    """`/admin/breakers`: for each name, the breaker that is furthest from closed."""
     return {"breakers": _by_name(all_, "breakers", _breaker)}
 
 
@@ -91,7 +91,8 @@ def _breaker(known: Json, other: Json) -> Json:
 
 
 def service_metrics(all_: Sequence[Json]) -> Json:
-    """`/admin/metrics`: requests add up; the breakers are those of the process with most open."""
+    """`/admin/metrics`: requests are added up; the breakers are those of the process with most
+    open."""
     requests = sum(one["total_requests"] for one in all_)
     seconds = sum(one["total_requests"] * one["avg_response_time"] for one in all_)
     return {
@@ -103,7 +104,7 @@ def service_metrics(all_: Sequence[Json]) -> Json:
 
 
 def limits(all_: Sequence[Json]) -> Json:
-    """`/admin/limits`: what each process has refused adds up; all of them have the same limits."""
+    """`/admin/limits`: refusals of all processes are added up; their limits are the same."""
     found: dict[str, Json] = {}
     for one in all_:
         for limit in one["limits"]:
@@ -113,7 +114,7 @@ def limits(all_: Sequence[Json]) -> Json:
 
 
 def usage(all_: Sequence[Json]) -> Json:
-    """`/admin/usage`: what each process has counted adds up."""
+    """`/admin/usage`: the counts of all processes are added up."""
     return {
         "since": min(one["since"] for one in all_),
         **{
@@ -138,7 +139,7 @@ def _by_names(all_: Iterable[Json], of: str, names: Sequence[str]) -> list[Json]
 
 
 def drills(all_: Iterable[Json]) -> Json:
-    """`/admin/drills`: one provider's drill is one, in however many processes."""
+    """`/admin/drills`: a provider's drill is listed once, however many processes have it."""
     return {"drills": _by_name(all_, "drills", lambda known, other: known)}
 
 
@@ -154,7 +155,7 @@ def _by_name(all_: Iterable[Json], of: str, both: Callable[[Json, Json], Json]) 
 def chosen(own: int, statuses: Mapping[int, int], method: str) -> int:
     """The process whose answer to a change is the answer of all: one that refused, if one did.
 
-    What ends is over if it was there in any: a process may have been started later.
+    A DELETE has succeeded if it has in any process: a process may have been started later.
     """
     good = [worker for worker, status in statuses.items() if status < 400]
     bad = [worker for worker, status in statuses.items() if status >= 400]

@@ -1,8 +1,8 @@
-"""Pages of metrics of several processes as one. Pure.
+"""Merges the pages of metrics of several processes. Pure.
 
-What is counted is added up, and so are gauges: a state's 1 becomes the number of processes that are
-in the state. What is the same in each process stays as it is, and of shares of a limit that each
-process has for itself the highest counts.
+Counts are added up, and so are gauges: a state's 1 becomes the number of processes in that state. A
+value that is the same in each process is kept as it is. For the share of a limit that each process
+has for itself, the highest is kept.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,14 +10,15 @@ from typing import Final
 
 HIGHEST: Final = frozenset({"parley_build_info", "parley_workers", "parley_pressure"})
 LOWEST: Final = frozenset({"process_start_time_seconds"})
-"""Samples that are not added up."""
+"""Samples that are not added up: the lowest value is taken."""
 
 KEPT: Final = frozenset({"counter", "histogram"})
-"""The types of what a process that has ended has counted; its gauges went with it."""
+"""The types that are kept of a process that has ended; its gauges end with it."""
 
 
 def added(pages: Sequence[str]) -> str:
-    """One page in the text format: families and samples in the order in which they come first."""
+    """Merge pages in the text format: families and samples are in the order of their first
+    appearance."""
     families: dict[str, list[str]] = {}  # a family's comments
     samples: dict[str, dict[str, float]] = {}  # by family
     for page in pages:
@@ -44,7 +45,7 @@ def added(pages: Sequence[str]) -> str:
 
 
 def counted(page: str) -> str:
-    """The counts of a page, which are kept when its process has ended."""
+    """The counts in a page, which are kept after its process has ended."""
     lines: list[str] = []
     kept = False
     waiting: list[str] = []  # comments before the type is known

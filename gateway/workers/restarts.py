@@ -1,27 +1,28 @@
-"""When a process that ended is started again. Pure: times are in seconds on one clock.
+"""Decides when a process that has ended is started again. Pure: times are in seconds on one clock.
 
-The first start of each must succeed, or the gateway does not start. Later a process that ends is
-started again, at once the first time, and after longer and longer waits while it ends young.
+The first start of each process must succeed, or the gateway does not start. A process that ends
+later is started again, at once the first time, and after longer and longer waits while it keeps
+ending young.
 """
 
 from dataclasses import dataclass, field
 
 YOUNG_S = 60.0
-"""A process that ends younger makes the next start wait."""
+"""A process that ends earlier than this makes the next start wait."""
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 
 MOST_FAILED = 5
-"""The number of failed starts in a row that ends a gateway of which no process serves."""
+"""After this many failed starts in a row the gateway ends, if no process serves."""
 
 
 @dataclass(slots=True)
 class Restarts:
-    """The starts of one process."""
+    """Decides about the starts of one process."""
 
     served: bool = False
-    """It has served since it was started first."""
+    """Whether the process has served since it was first started."""
     failed: int = 0
     """Failed starts in a row."""
     wait_s: float = 0.0
@@ -29,13 +30,14 @@ class Restarts:
     _ready_at: float | None = field(default=None)
 
     def ready(self, now: float) -> None:
-        """It serves."""
+        """Note that the process serves."""
         self.served = True
         self.failed = 0
         self._ready_at = now
 
     def ended(self, now: float) -> float | None:
-        """It has ended; returns after how long to start it, None where it never served."""
+        """Note that the process has ended; returns the wait before its next start, None if it never
+        served."""
         if not self.served:
             return None
         ready_at, self._ready_at = self._ready_at, None
@@ -49,5 +51,5 @@ class Restarts:
 
     @property
     def hopeless(self) -> bool:
-        """Whether it should not be tried again where no other process serves either."""
+        """Whether not to start it again, if no other process serves either."""
         return self.failed >= MOST_FAILED

@@ -1,7 +1,7 @@
 """The other processes of a gateway, seen from one: their load, sessions and clients' addresses.
 
-`Siblings` is the `gateway.live.elsewhere.Elsewhere` of such a process. It hears by the bus what the
-others have, and tells them what it has.
+`Siblings` is the `gateway.live.elsewhere.Elsewhere` of such a process. Over the bus it gets what
+the others have, and tells them what it has.
 """
 
 import asyncio
@@ -28,17 +28,18 @@ NOTE_EVERY_S = 0.25
 """How often the board learns whether this process takes further sessions."""
 
 PAGE_EVERY_S = 5.0
-"""How often the page of metrics is kept, if nobody asks for it: what a process that dies counted
-since then is lost."""
+"""How often the page of metrics is kept if nobody asks for it: a process that dies loses what it
+counted since then."""
 
 PART = 1_000
-"""Sessions, or addresses, in a line: far from the longest that there is (`gateway.workers.bus`)."""
+"""How many sessions, or addresses, one line has: far below the longest line
+(`gateway.workers.bus`)."""
 
 FREE_S = 10.0
-"""How long the lease of a process that has died is tried to be ended; then it ends by itself."""
+"""How long this process tries to end the lease of a process that has died; later it expires."""
 
 entering: ContextVar[object | None] = ContextVar("entering", default=None)
-"""The client on whose behalf a task runs, until it is counted as a connection."""
+"""The client for which a task runs, until it is counted as a connection."""
 
 
 class Siblings:
@@ -77,7 +78,7 @@ class Siblings:
     # --- life ----------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """This process serves now: note what it does, until `aclose`."""
+        """Note regularly what this process does, from now on until `aclose`: it serves."""
         self._run(self._note_often())
         self._run(self._keep_page())
 
@@ -105,13 +106,13 @@ class Siblings:
             await asyncio.sleep(PAGE_EVERY_S)
 
     async def keep(self, page: bytes) -> None:
-        """Keep this process's page of metrics, for when it does not answer any more. What was kept
-        is no less than what was told, if this is called first: no sum ever falls."""
+        """Keep this process's page of metrics, for when it no longer answers. Call it before the
+        page is sent: then the kept counts are never lower than the sent ones, and no sum falls."""
         async with self._keeping:
             await asyncio.to_thread(keep_page, self.folder, self.index, page)
 
     def note(self) -> None:
-        """Let the others see this process's load, and whether it takes further sessions."""
+        """Write this process's load, and whether it takes further sessions, to the board."""
         if self.runtime is None:
             return
         live = self.runtime.live
@@ -149,18 +150,18 @@ class Siblings:
         return self.board.state(self.index) == ACCEPTING
 
     def enter(self, who: object, still: Callable[[], bool] = lambda: True) -> None:
-        """A client begins to connect here: it counts until it is a connection, or `leave`."""
+        """Count a client that begins to connect here, until it is a connection, or `leave`."""
         self._entering[who] = still
         self.note()
 
     def leave(self, who: object) -> None:
-        """The client has not become a connection. Does nothing if it has."""
+        """Stop counting a client that has not become a connection. Does nothing if it has."""
         if self._entering.pop(who, None) is not None:
             self.note()
 
     @contextmanager
     def asking(self, worker: int) -> Iterator[None]:
-        """A request that begins a session is under way to another process until the block ends."""
+        """Until the block ends, count a request to another process that begins a session there."""
         self._asked[worker] += 1
         try:
             yield
@@ -198,7 +199,7 @@ class Siblings:
     # --- what they tell: gateway.workers.bus.Hearer ----------------------------------------------
 
     def heard(self, worker: int, told: dict[str, Any]) -> None:
-        """The process `worker` has told this."""
+        """Take a message of the process `worker`."""
         runtime = self.runtime
         assert runtime is not None
         match told:
@@ -225,7 +226,7 @@ class Siblings:
                 self._at.setdefault(worker, Counter()).update(addresses)
 
     def there(self, worker: int) -> None:
-        """Another process serves from now on: it learns what this one has."""
+        """Tell all that this process has: another process serves from now on."""
         assert self.runtime is not None
         counted = self._own_at if self.runtime.settings.per_address else {}
         self.bus.tell({"all": [], "at": {}})
@@ -236,7 +237,7 @@ class Siblings:
             self.bus.tell({"also_at": dict(addresses[first : first + PART])})
 
     def gone(self, worker: int, owner: str) -> None:
-        """A process has ended: its sessions are free at once, and not when its lease ends."""
+        """Free a process's sessions, because it has ended: at once, not when its lease ends."""
         if worker != self.index:
             self._forget(worker)
         self._run(self._free(owner))

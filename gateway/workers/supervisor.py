@@ -1,7 +1,7 @@
-"""The parent of a gateway's processes: it starts them, hears them, and starts one again that died.
+"""The parent of a gateway's processes: starts them, relays their messages, restarts those that die.
 
-It holds the listening sockets and serves nobody itself. The processes are in a group of their own
-each, so that Ctrl-C reaches the parent alone, which tells them.
+It holds the listening sockets and serves no client itself. Each process is in a group of its own,
+so that Ctrl-C reaches only the parent, which then signals the processes.
 """
 
 import asyncio
@@ -27,26 +27,26 @@ from gateway.workers.restarts import Restarts
 logger = logging.getLogger("parley.workers")
 
 START_S: Final = 120.0
-"""How long a process may take until it serves; models load later, while it serves."""
+"""How long a process may take until it serves; models are loaded later, while it serves."""
 
 SILENT_S: Final = 30.0
-"""A process that serves and tells nothing for so long does nothing else either: it is killed."""
+"""A process that serves but sends no message for this time has stopped working: it is killed."""
 
 LOOK_EVERY_S: Final = 1.0
 
 END_S: Final = 30.0
-"""How long processes may take to their end, beyond the time that conversations have."""
+"""How long processes may take to end, beyond the time that conversations have."""
 
 FORCED_S: Final = 5.0
-"""The same after a second signal."""
+"""How long they may take after a second signal."""
 
 WHERE: Final = signal.SIGUSR2
-"""Has a process write the stacks of its threads; a process that has just begun ends by it."""
+"""Makes a process write the stacks of its threads; a process that has just begun is ended by it."""
 WHERE_S: Final = 1.0
 """How long the process may take to write them before it is killed."""
 
 DEAD_KEPT_S: Final = 20.0
-"""How long processes that begin get the names of those that died: longer than their leases last."""
+"""How long new processes get the names of those that died: longer than the leases of these last."""
 
 
 class StartFailed(Exception):
@@ -75,16 +75,16 @@ class _Process:
 
 
 Order = Callable[[int], Any]
-"""The order to the process of an index, which it gets before it begins; the order is pickled."""
+"""Makes the order for the process of an index; the process gets it, pickled, before it begins."""
 
 
 class Supervisor:
     """The processes of a gateway, each started as `python -m module DESCRIPTOR`.
 
-    A process finds at the descriptor one end of a pair of sockets, from which it reads its order.
-    `inherited` are the descriptors that it has as well. `grace_s` is what conversations have at the
-    end; `ending` is called when that begins. With `hangs_up` SIGHUP is passed on to
-    them. `folder` has their sockets, files and board.
+    The descriptor is one end of a pair of sockets, from which the process reads its order. It also
+    has the descriptors `inherited`. At the end conversations may go on for `grace_s`; `ending` is
+    called when that begins. With `hangs_up` the processes get SIGHUP, too. `folder` has their
+    sockets, files and board.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Supervisor:
             process.send(signal.SIGKILL)
 
     async def _keep(self, index: int) -> None:
-        """Run one process, again and again, until all of them end."""
+        """Run one process, and start it again when it ends, until all of them end."""
         loop = asyncio.get_running_loop()
         restarts = Restarts()
         while not self._ending.is_set():
@@ -257,7 +257,7 @@ class Supervisor:
         logger.info("process %d of this gateway serves (pid %d)", process.index, pid)
 
     async def _ended(self, process: _Process) -> None:
-        """A process is gone: the others learn it, and what it counted stays."""
+        """Tell the other processes that one has ended, and keep its counts."""
         process.send(signal.SIGKILL)  # harmless, unless this task was cancelled while it ran
         index = process.index
         del self._running[index]
@@ -282,7 +282,7 @@ class Supervisor:
             await asyncio.wait(waiting, timeout=FORCED_S + 1.0)
 
     async def _look(self) -> None:
-        """Kill a process that does not begin, or that does nothing any more."""
+        """Kill a process that does not begin in time, or that has stopped working."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
@@ -300,6 +300,6 @@ class Supervisor:
 
 
 def _path_options() -> tuple[str, ...]:
-    """Python's options for a process that imports from where this one does: `-m` alone would have
-    it import what the current folder happens to hold."""
+    """Python's options for a process that imports from the same paths as this one: with `-m` alone
+    it would also import from the current folder."""
     return () if {"", os.getcwd()} & {*sys.path} else ("-P",)

@@ -1,7 +1,7 @@
-"""Bytes pass between two transports: TLS stays in the process that has it.
+"""Passes bytes between two transports: TLS stays in the process that has it.
 
-A connection under TLS cannot be handed over, since its keys are in this process. The other process
-gets one end of a pair of sockets instead, and this one passes on what comes.
+A connection under TLS cannot be handed over, because its keys are in this process. The other
+process gets one end of a pair of sockets instead, and this process passes on the bytes.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ logger = logging.getLogger("parley.workers")
 
 
 class Tunnel(asyncio.Protocol):
-    """One end; `other` is the transport at the other end, once that is there."""
+    """One end of a tunnel; `other` is the transport at the other end, once it is there."""
 
     own: asyncio.Transport | None = None
 
@@ -43,11 +43,12 @@ class Tunnel(asyncio.Protocol):
             self.other.resume_reading()
 
     def shutdown(self) -> None:
-        """The server stops (uvicorn calls this): the tunnel ends with its conversation."""
+        """Does nothing when the server stops (uvicorn calls this): the tunnel ends with its
+        conversation."""
 
 
 class Tunnels:
-    """The tunnels of a process. `connections` are those that its end waits for."""
+    """The tunnels of a process. `connections` are those that the server waits for when it stops."""
 
     def __init__(self, connections: set[Any]) -> None:
         self._connections = connections
@@ -64,13 +65,13 @@ class Tunnels:
         return near, far
 
     def join(self, transport: asyncio.Transport, near: socket.socket) -> None:
-        """Pass on what comes from now on, both ways."""
+        """Pass on bytes from now on, in both directions."""
         task = asyncio.get_running_loop().create_task(self._join(transport, near))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Join no more."""
+        """Join no more tunnels."""
         for task in self._tasks:
             task.cancel()
 
