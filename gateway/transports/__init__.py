@@ -1,9 +1,9 @@
 """The connections that carry a client's messages and audio: `websocket` and `webrtc`.
 
-They fill the contract in `gateway.live.transport` and know nothing of one another. `http` limits
-the requests from which they begin, `http_head` judges their heads, and `proxies` reads what proxies
-say about them, with `forwarded` for one of its headers. `accepting` says how many connections come
-in at once, and `hosts` is the names that a gateway without keys answers to.
+Both implement the contract in `gateway.live.transport` and do not use each other. `http` limits the
+requests that begin them, `http_head` checks the heads of these requests, and `proxies` reads the
+headers of proxies, with `forwarded` for one of these. `accepting` decides how many connections are
+accepted at once, and `hosts` which names a gateway without keys answers to.
 """
 
 __all__: list[str] = []

@@ -1,9 +1,9 @@
-"""How many connections are accepted in one turn of the event loop.
+"""Sets how many connections are accepted in one turn of the event loop.
 
-libuv, and so uvloop, accepts one in a turn from each listening socket. Where a turn takes
-milliseconds, since many sessions are live, a hundred clients who come together would wait for a
-hundred turns until they are refused. Each duplicate of a socket is listened on like the socket
-itself, and takes a connection more of the same queue.
+libuv, and so uvloop, accepts one connection of each listening socket in a turn. If a turn takes
+milliseconds, because many sessions are live, a hundred clients who connect together would wait for
+a hundred turns until they are refused. So the loop also listens on duplicates of the socket: each
+takes one more connection of the same queue in a turn.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ import socket
 from collections.abc import Sequence
 
 AT_ONCE = 16
-"""Connections of one socket in a turn. To accept and to refuse as many takes some 3 ms of the loop
-(measured: 0.15 to 0.2 ms each), which frames wait for. A turn in which one client comes costs 15
-system calls more, of those that return at once."""
+"""How many connections of one socket are accepted in a turn. Accepting and refusing this many takes
+some 3 ms of the loop (measured: 0.15 to 0.2 ms each), for which frames wait. A turn in which one
+client comes costs 15 more system calls, all of which return at once."""
 
 
 def duplicates(
@@ -21,11 +21,11 @@ def duplicates(
 ) -> list[socket.socket]:
     """More sockets for the loop to listen on beside these, for `AT_ONCE`; the caller closes them.
 
-    asyncio's own loops need none: they accept all that there are.
+    asyncio's own loops need none: they accept all waiting connections.
 
-    None of them waits for a client. Whether a socket does is one flag of all its duplicates, those
-    in other processes included, and `dup` sets it by the timeout of the original: a process that
-    began let one that served wait in `accept`, and with it all of its calls, for the next client.
+    No duplicate blocks. All duplicates of a socket, even those in other processes, share one flag
+    for that, and `dup` sets it by the timeout of the original: without this, a process that begins
+    could make a process that serves wait in `accept`, with all of its calls, for the next client.
     """
     if isinstance(loop, asyncio.BaseEventLoop):
         return []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOST_HOPS = 50
-"""A header with more is no proxy's."""
+"""No proxy sends a header with more."""
 
 _TOKEN = r"[!#$%&'*+.^_`|~\w-]+"
 _VALUE = r'"(?:[^"\\]|\\.)*"|[^\s";,]*'
@@ -14,7 +14,7 @@ _NODE = re.compile(r"(\d[\d.]*|\[[\da-f:.]+\]|[\da-f.]*:[\da-f.]*:[\da-f:.]*)(?:
 """An address and a port. A proxy that hides one writes "unknown" or a name that begins with "_"."""
 
 _LONGEST_NODE = 100
-"""An IPv6 address and a port have half of that."""
+"""An IPv6 address with a port is half as long."""
 
 UNKNOWN = "unknown"
 
@@ -30,7 +30,7 @@ class Hop:
 
 def hops(lines: Sequence[str]) -> tuple[Hop, ...]:
     """The hops in the lines of a header, the client's first; none if the lines are no list of
-    pairs, since it is unknown then who wrote what."""
+    pairs, because it is unknown then who wrote what."""
     text = ",".join(lines)
     found: list[Hop] = []
     pairs: dict[str, str] = {}

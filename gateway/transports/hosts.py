@@ -1,4 +1,4 @@
-"""Which names a gateway without keys answers to: those of its own machine.
+"""Restricts a gateway without keys to requests for the names of its own machine.
 
 Browsers keep a page of another site out by its origin, unless that site's name resolves to this
 machine for a moment; then the page's requests look like those of the gateway's own page.

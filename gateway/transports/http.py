@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with limits for the head of a request, and one reading of it.
+"""uvicorn's HTTP protocol, with limits for the head of a request; ambiguous heads are refused.
 
 uvicorn collects header lines without a limit. Here a request has at most `MOST_LINES` of them, each
 of `LONGEST_LINE_BYTES` where a WebSocket is asked for, and a head of `LONGEST_HEAD_BYTES` in all. A
@@ -6,13 +6,13 @@ request beyond is answered with 431 (RFC 6585, section 5), one with too long a U
 connection is closed. Trailers of a chunked body have the same limits; they are dropped (RFC 9110,
 section 6.5.1).
 
-What a proxy could read in another way is refused (`gateway.transports.http_head`). An upgrade that
-nobody takes, such as the one to HTTP/2 that Java's client asks for, is left out, and the request is
-answered as one without it.
+A request that a proxy could read differently is refused (`gateway.transports.http_head`). An
+upgrade to anything but a WebSocket, such as the one to HTTP/2 that Java's client asks for, is
+ignored: the request is answered as one without it.
 
-A head takes no longer than `HEAD_S` from the connection or its first byte on, and a body no longer
-than `BODY_S`; then the connection is closed. So is that of a client which reads nothing of an
-answer for `STALL_S`: uvicorn alone would wait for it without an end.
+A head may take `HEAD_S` from the connection or its first byte on, and a body `BODY_S`; then the
+connection is closed. It is also closed if the client reads nothing of an answer for `STALL_S`:
+uvicorn alone would wait without a limit.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ from gateway.transports.http_head import RefusedHead, checked
 MOST_LINES = 100
 LONGEST_URL_BYTES = 8 * 1024
 LONGEST_LINE_BYTES = 8 * 1024
-"""The parser of the WebSocket's handshake takes no longer ones."""
+"""The parser of the WebSocket's handshake accepts no longer lines."""
 
 LONGEST_HEAD_BYTES = 64 * 1024
 """Enough for the longest tokens of Kerberos."""
 
 HEAD_S = 10.0
 BODY_S = 150.0
-"""Longer than any endpoint waits for a body, also where none reads it."""
+"""Longer than any endpoint waits for a body; it also holds if no endpoint reads it."""
 
 STALL_S = 30.0
-"""How long a client may read nothing although more waits for it than the connection buffers."""
+"""How long a client may read nothing while more waits for it than the connection buffers."""
 
 LINGER_S = 1.0
 """How long a refused client may go on sending, unread, before the connection is closed."""
@@ -47,8 +47,8 @@ LONG_URL = RefusedHead(414, "the URL is too long")
 Turned: TypeAlias = Callable[
     [bytes, bytes, list[tuple[bytes, bytes]], tuple[str, int] | None], bytes | None
 ]
-"""Gets the method, the URL, the header lines and the client of a request for a WebSocket, and gives
-the whole answer that it gets at once, or None where the WebSocket is made."""
+"""Gets the method, the URL, the header lines and the client of a request for a WebSocket. Returns
+the whole answer for a client that is refused at once, or None if the WebSocket is made."""
 
 LONG_HEAD = RefusedHead(431, "the request has too many or too long header lines")
 
@@ -60,15 +60,15 @@ class HttpProtocol(HttpToolsProtocol):
     trailers = 0
     """Trailer lines of the request's body."""
     steps = 0
-    """Heads, pieces of a body and requests that were read so far."""
+    """How many heads, pieces of a body and requests have been read."""
     waiting_bytes = 0
-    """Bytes since the last step: of a head, of trailers, or of what a client says of a chunk."""
+    """Bytes since the last step: of a head, of trailers, or of the framing of a chunk."""
     refused: RefusedHead | None = None
-    """Why nothing more is read."""
+    """Why nothing more is read; None while requests are read."""
     deadline: asyncio.TimerHandle | None = None
-    """When the head, or the body, that is being received is late."""
+    """The timer that closes the connection if the head or body that is being received is late."""
     stall: asyncio.TimerHandle | None = None
-    """When a client that does not read is looked at; set while the answer waits for it."""
+    """The timer that checks whether the client reads; set while an answer waits for the client."""
     turned: Turned | None = None
     """The check of requests for a WebSocket: it may refuse one before the WebSocket is made."""
 
@@ -107,7 +107,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _read_without_upgrade(self, rest: bytes) -> None:
         """Read the request again as if it did not ask for another protocol (RFC 9110, 7.8).
 
-        The parser has taken what follows the head for that protocol's.
+        The parser has treated what follows the head as data of that protocol.
         """
         head = self._head([line for line in self.headers if line[0] != b"upgrade"])
         self.parser = httptools.HttpRequestParser(self)
@@ -115,12 +115,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._read(head + rest)
 
     def passed_on(self, rest: bytes) -> bool:
-        """Whether another process has taken the connection, which wants to be a WebSocket. `rest`
-        has come behind the head of its request. Here none does."""
+        """Whether another process has taken the connection, whose client wants a WebSocket. `rest`
+        came after the head of the request. This class never passes one on."""
         return False
 
     def _turned_away(self) -> bool:
-        """Answer a client that is refused a WebSocket before it is made; whether it was."""
+        """Answer a client that is refused a WebSocket before it is made; returns whether it was
+        refused."""
         if self.turned is None:
             return False
         answer = self.turned(self.parser.get_method(), self.url, self.headers, self.client)
@@ -182,7 +183,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def _expect(self, within_s: float | None) -> None:
-        """Close the connection if what comes next takes longer; None: nothing is waited for."""
+        """Close the connection if what comes next takes longer; with None, wait for nothing."""
         if self.deadline is not None:
             self.deadline.cancel()
             self.deadline = None
@@ -205,7 +206,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def _watch_reading(self, waiting: int | None) -> None:
-        """Look again in `STALL_S`, when less has to wait than now; None: nothing waits."""
+        """Check in `STALL_S` that fewer bytes wait than now; None: no bytes wait."""
         if self.stall is not None:
             self.stall.cancel()
             self.stall = None

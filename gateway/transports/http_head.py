@@ -1,9 +1,9 @@
-"""Whether every server on a request's way reads its head alike (RFC 9112). Pure.
+"""Refuses a request head that two servers on its way could read differently (RFC 9112). Pure.
 
-The parser refuses what is badly formed: two lengths, a length beside chunks, lines that go on in
-the next one, bare line feeds. It leaves to its user what is refused here: hosts, versions, transfer
-codings and bodies that a proxy before the gateway may take for something else, and so send it
-another person's request as a part of this one's body.
+The parser itself refuses malformed heads: two lengths, a length beside chunks, lines that go on in
+the next one, bare line feeds. This module refuses what the parser accepts: hosts, versions,
+transfer codings and bodies that a proxy before the gateway may read differently, so that it could
+send another person's request as a part of this one's body.
 """
 
 import re
@@ -17,12 +17,12 @@ from gateway.host_names import host_of
 HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
 )
-"""RFC 9110, section 7.2, but for the comma, which would make a list of it."""
+"""RFC 9110, section 7.2, but without the comma, which would make a list of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedHead:
-    """Why a request is refused, in words for who sent it."""
+    """Why a request is refused, in words for its sender."""
 
     status: int
     reason: str

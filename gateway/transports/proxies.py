@@ -1,11 +1,11 @@
 """The headers in which proxies report a client: `X-Forwarded-Proto` and `-For`, or `Forwarded`.
 
-uvicorn's middleware decides which proxies it trusts; it reads `X-Forwarded-Proto` of one word only.
-Where requests pass several proxies it is a list, "https,http", or stands in several lines: the
-first word is what the client used. WebSocket's schemes are allowed, too.
+uvicorn's middleware decides which proxies it trusts, but reads an `X-Forwarded-Proto` of one word
+only. After several proxies the header is a list, "https,http", or has several lines: its first word
+is the scheme that the client used. WebSocket's schemes are allowed, too.
 
-`Forwarded` (RFC 7239) counts where none of the other two came: a proxy that writes these may pass
-on what a client wrote into it.
+`Forwarded` (RFC 7239) is read only if neither of the other two came: a proxy that writes those may
+pass on a `Forwarded` that the client wrote.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -47,8 +47,8 @@ def behind(app: ASGIApp, proxies: str) -> ASGIApp:
 def address_behind(
     proxies: str,
 ) -> Callable[[Sequence[tuple[bytes, bytes]], tuple[str, int] | None], str | None]:
-    """Gives a client's network address by its header lines and its connection, as an application
-    `behind` these proxies sees it; "" are none."""
+    """Return a function from header lines and a connection to the client's network address, as an
+    application `behind` these proxies sees it; "" stands for no proxies."""
     if not proxies:
         return _own_address
 
@@ -56,7 +56,7 @@ def address_behind(
         """Does nothing: only the scope that it is called with is needed."""
 
     async def nothing(message: Message | None = None) -> Any:
-        """Nothing is received or sent."""
+        """Receive and send nothing."""
 
     app = behind(application, proxies)
 

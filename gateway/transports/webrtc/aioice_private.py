@@ -16,7 +16,7 @@ from aiortc.exceptions import InvalidStateError
 
 
 class _Pairs(dict[int, aioice.ice.CandidatePair]):
-    """The nominated pairs of ICE that was restarted: none yet, but media goes over the old ones."""
+    """The nominated pairs while ICE restarts: none yet, but media goes over the old ones."""
 
     def __init__(self, old: dict[int, aioice.ice.CandidatePair]) -> None:
         super().__init__()
@@ -35,13 +35,13 @@ _GENERATION = (
 
 
 class IceRestart:
-    """ICE of a connected transport, begun anew on the same sockets (RFC 8445, section 9).
+    """Restarts ICE of a connected transport on the same sockets (RFC 8445, section 9).
 
-    aiortc has no such thing. From here on `ufrag` and `password` are this side's; DTLS, SRTP and
-    the media over the old pair of candidates go on until `connect` has found a new one. Until then
-    the peer's checks of the old pair are answered, too: it makes them until it has this side's
-    credentials, and takes a pair that does not answer for dead (RFC 7675). `undo` gives the new
-    ones up. Raises `InvalidStateError` where ICE has not agreed yet.
+    aiortc cannot do this. From now on `ufrag` and `password` are this side's credentials. DTLS,
+    SRTP and the media over the old pair of candidates go on until `connect` has found a new pair.
+    Until then the peer's checks of the old pair are answered, too: the peer makes them until it has
+    this side's credentials, and treats a pair that does not answer as dead (RFC 7675). `undo` gives
+    up the new credentials. Raises `InvalidStateError` if ICE has not agreed on a pair yet.
     """
 
     def __init__(self, transport: RTCDtlsTransport) -> None:
@@ -77,16 +77,16 @@ class IceRestart:
         self.password: str = inside.local_password
 
     async def connect(self, ufrag: str, password: str) -> None:
-        """Agree with the peer, whose credentials these are. Raises `ConnectionError`: then, and
-        where it is cancelled, nothing is undone yet."""
+        """Agree on a pair with the peer that has these credentials. Raises `ConnectionError`. After
+        an error or a cancellation, nothing is undone yet."""
         self._connection.remote_username = ufrag
         self._connection.remote_password = password
         await self._connection.connect()
         self._over()
 
     def undo(self) -> bool:
-        """Go on with the old pair, and check it as before. False once `connect` has agreed, and
-        where the transport is closed."""
+        """Go on with the old pair, and check it as before. False if `connect` has agreed on a new
+        pair, or the transport is closed."""
         old, inside = self._old, self._connection
         if old is None or self._ice.state != "completed":
             return False
@@ -113,7 +113,8 @@ class IceRestart:
                 pair.task.cancel()
 
     def _request_received(self, message: Any, *about: Any) -> None:
-        """A check: of the old pair, which is answered and changes nothing, or of a new one."""
+        """Handle a check. One of the old pair is answered and changes nothing; others are of a new
+        pair."""
         inside, old = self._connection, self._old
         usual = type(inside).request_received
         name = str(message.attributes.get("USERNAME", "")).partition(":")[0]

@@ -1,6 +1,6 @@
-"""`BothVoices`: interviewer and person as one track, encoded once for all who listen to a session.
+"""`BothVoices`: interviewer and person as one track, encoded once for all listeners of a session.
 
-A timer takes, encodes and hands on 20 ms at a time while somebody listens. Each listener has a
+While somebody listens, a timer takes, encodes and passes on 20 ms at a time. Each listener has a
 `Relay`, which sends the packets over its own connection.
 """
 
@@ -26,7 +26,7 @@ from pipeline.stage import Observed
 logger = logging.getLogger("parley.webrtc")
 
 QUIET_EVERY = round(QUIET_S / FRAME_S)
-"""While nobody speaks and no audio comes, one packet of so many is sent, as Opus does with DTX."""
+"""While nobody speaks and no audio comes, one packet in this many is sent, as with Opus's DTX."""
 
 
 class BothVoices:
@@ -64,7 +64,7 @@ class BothVoices:
             self._mix.hear(self._heard.push(pcm))
 
     def over(self) -> None:
-        """The mix has failed: all relays leave, and fail, too."""
+        """Make all relays leave and fail: the mix has failed."""
         for relay in tuple(self._relays):
             self.leave(relay)
             relay.failed()
@@ -88,7 +88,7 @@ class BothVoices:
             self._timer = None
 
     def cursor(self, now: float) -> tuple[int, float] | None:
-        """As `Transmission.cursor`: where the reply is that is played at `now`."""
+        """The position in the reply that is played at `now`, as `Transmission.cursor` gives it."""
         playing, since = self._mix.playing, now - (self._due - FRAME_S)
         if playing is None or not 0 <= since < 2 * FRAME_S:
             return None
@@ -134,7 +134,8 @@ class Relay:
         self._broken: asyncio.Future[None] | None = None  # set while aiortc's sender runs
 
     async def _run(self, codec: RTCRtpCodecParameters) -> None:
-        """The send loop of aiortc's sender, which has nothing to do but to wait for its end."""
+        """Wait for the end of aiortc's sender. It is the sender's send loop, and has nothing else
+        to do."""
         self._port.started(codec)
         self._broken = asyncio.get_running_loop().create_future()
         try:
@@ -161,7 +162,7 @@ class Relay:
 
 
 def both_voices(audience: Audience) -> BothVoices:
-    """The track of one session, which all who hear both voices share."""
+    """The track of one session, which all listeners of both voices share."""
     if not isinstance(audience.mixed, BothVoices):
         audience.mixed = BothVoices(audience.rate_hz)
     return audience.mixed

@@ -63,7 +63,7 @@ LINGER_S = 0.3
 """The connection stays open this long after the session, for the last audio and messages."""
 
 MOST_RESTARTS = 16
-"""Of ICE, by one connection; each has ten seconds to connect."""
+"""The most restarts of ICE by one connection; each has ten seconds to connect."""
 
 CLOSE_S = 5.0
 """Time limit for the connection to close, and again for its parts if it does not."""
@@ -79,7 +79,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class _Restart:
-    """One of ICE: what it was `asked` with and its `answer`, and what held before it."""
+    """One restart of ICE: what it was `asked` with and its `answer`, and the state before it."""
 
     ice: IceRestart
     connecting: asyncio.Task[None]
@@ -127,11 +127,11 @@ class PeerLink(ABC):
 
     @abstractmethod
     def _prepare(self) -> None:
-        """The offer was read: attach what travels, before the answer is made."""
+        """Attach the tracks and channels after the offer was read, before the answer is made."""
 
     @abstractmethod
     async def _hold(self) -> None:
-        """The connection stands: use it until the peer or the session ends."""
+        """Use the connection, which is established, until the peer or the session ends."""
 
     def _refused(self, offer: Offer) -> set[str]:
         """The mids of the sections that are rejected, each alone."""
@@ -139,7 +139,7 @@ class PeerLink(ABC):
         return {*unknown_video(offer.sdp), *video[1:]}
 
     def _stuck(self, now: float) -> bool:
-        """Whether the peer takes nothing of what it is sent. Called every few seconds."""
+        """Whether the peer reads nothing of what it is sent. Called every few seconds."""
         return False
 
     def _video(
@@ -150,7 +150,7 @@ class PeerLink(ABC):
         stepped: Callable[[QualityLevel, QualityLevel, str], None],
         replaced: Callable[[int, str, str, str], None],
     ) -> Video | None:
-        """The face in a section of video, with the arguments of `Video`; None where there is no
+        """The face in a section of video, with the arguments of `Video`; None if there is no
         face, or the peer does not receive it."""
         codecs = choose(negotiated_codecs(transceiver))
         if studio is None or cursor is None or not codecs:
@@ -217,11 +217,11 @@ class PeerLink(ABC):
                 logger.debug("a candidate was left out: %s", error)
 
     async def restart(self, fragment: str) -> str | None:
-        """Begin ICE anew with the credentials and candidates of a fragment, and return this side's;
-        None where it has no new credentials. Raises `OfferError`.
+        """Restart ICE with the credentials and candidates of a fragment, and return this side's;
+        None if the fragment has no new credentials. Raises `OfferError`.
 
-        Who asks again, because the answer was lost, gets the same one. Where ICE does not connect
-        anew within `CONNECT_S`, the connection is what it was before.
+        A repeated request, because the answer was lost, gets the same answer. If ICE does not
+        connect within `CONNECT_S`, the connection stays as it was before.
         """
         assert self._offer is not None
         if self._restart is not None and credentials_of(fragment) == self._restart.asked:
@@ -267,7 +267,7 @@ class PeerLink(ABC):
             self._undo()
 
     def _undo(self) -> None:
-        """Give a restart up that has not connected, if there is one."""
+        """Undo the last restart if it has not connected."""
         last = self._restart
         if last is not None and last.ice.undo():
             last.connecting.cancel()

@@ -18,7 +18,8 @@ MOST_LINES = 600
 LONGEST_LINE = 1_000
 MOST_SECTIONS = 4
 MOST_OF_KIND = {"audio": 1, "video": 2, "application": 1}
-"""A second section of video is rejected alone: Pipecat's clients offer one for the screen."""
+"""The most sections of each kind. A second one of video is allowed, and rejected by itself:
+Pipecat's clients offer one for the screen."""
 MOST_CANDIDATES = 16
 LOWEST_PORT = 1024
 
@@ -193,8 +194,7 @@ def is_usable(line: str, *, public: bool) -> bool:
 
 
 def credentials_of(fragment: str) -> tuple[str, str] | None:
-    """The ICE credentials that a fragment has; None where it has none, or several. Raises
-    `OfferError`."""
+    """The ICE credentials in a fragment; None if it has none, or several. Raises `OfferError`."""
     lines = _lines(fragment)
     names, passwords = _values("a=ice-ufrag:", lines), _values("a=ice-pwd:", lines)
     if len({*names}) != 1 or len({*passwords}) != 1:
@@ -203,9 +203,8 @@ def credentials_of(fragment: str) -> tuple[str, str] | None:
 
 
 def restart_of(fragment: str, *, ufrag: str) -> tuple[str, str] | None:
-    """The credentials of a `trickle-ice-sdpfrag` with which its sender wants ICE to be restarted;
-    None where they are those that it has. Raises `OfferError`.
-    """
+    """The credentials in a `trickle-ice-sdpfrag` whose sender wants to restart ICE; None if they
+    are the sender's present ones. Raises `OfferError`."""
     if all(name == ufrag for name in _values("a=ice-ufrag:", _lines(fragment))):
         return None
     wanted = credentials_of(fragment)

@@ -25,7 +25,7 @@ one of them in each turn. They get this long to be read before a gap is given up
 
 
 class Reception:
-    """One incoming audio track. `deliver` is called with 16 kHz samples as they come.
+    """One incoming audio track. `deliver` is called with 16 kHz samples as these come.
 
     While the network stalls, the jitter buffer gives out silence, and the late packets follow it.
     That much silence is left out when the speaker is next quiet, so that no stall leaves a delay.

@@ -1,7 +1,7 @@
 """Media sections that an answer rejects, which aiortc cannot. Pure.
 
-aiortc refuses an offer with a section of which it knows no codec. So such sections are taken out of
-the offer that it reads, and put into its answer with port 0 (RFC 3264, section 6), outside the
+aiortc refuses a whole offer if it knows no codec of one section. So such sections are removed from
+the offer that aiortc reads, and added to its answer with port 0 (RFC 3264, section 6), outside the
 bundle (RFC 8843, section 7.3.3).
 """
 

@@ -22,8 +22,8 @@ from stages.avatar.timeline import CLOSED, Pose, Timeline, idle_pose
 GROUP_MS = GROUP * LOOP_FRAME_MS
 
 HOLD_MS = 200
-"""A face is drawn as speaking for this long after its last sound, since a short gap does not end a
-reply; and after a reply is announced, so that the encoder runs when its first sound comes."""
+"""A face is drawn as speaking for this long after its last sound, because a short gap does not end
+a reply; and after a reply is announced, so that the encoder runs when its first sound comes."""
 
 CLOSING_STEP_MS = 20
 """The step while the mouth of an interrupted reply closes: half the usual one."""
@@ -106,11 +106,11 @@ class VideoSchedule:
     # --- events ------------------------------------------------------------------------------
 
     def have(self, loop: Loop) -> None:
-        """Use a loop from its next keyframe on, in place of an older one of its mood."""
+        """Use a loop from its next keyframe on, instead of an older one of its mood."""
         self._loops[loop.mood] = loop
 
     def add(self, visemes: Visemes) -> None:
-        """Add visemes. Those of a later reply wait until it is played."""
+        """Add visemes. Those of a later reply wait until that reply is played."""
         if visemes.turn == self._turn:
             self._timeline.add(visemes)
         elif self._turn is None or visemes.turn > self._turn:

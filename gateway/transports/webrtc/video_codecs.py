@@ -1,4 +1,4 @@
-"""The video codecs: which of an offer's is answered, and how its pictures become RTP payloads."""
+"""Chooses the video codec for an answer, and splits its encoded pictures into RTP payloads."""
 
 import secrets
 from collections.abc import Sequence

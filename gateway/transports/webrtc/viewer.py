@@ -1,4 +1,4 @@
-"""`Viewer`: somebody who listens to a session of another one, and sees the interviewer's face."""
+"""`Viewer`: a listener of another client's session, who also sees the interviewer's face."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -20,11 +20,11 @@ from stages.avatar.quality import QualityLevel
 
 
 class Viewer(PeerLink):
-    """A `gateway.live.audience.Listener` over a peer connection: media goes to it, and none from it
-    is taken. Its credential says `until` when (a Unix time) it may go on. The `person` of the
-    session is not an observer of it. It hears these `voices`.
+    """A `gateway.live.audience.Listener` over a peer connection: media goes to the peer, and none
+    is taken from it. `until` (a Unix time) is the end that its credential sets. The `person` of the
+    session does not count as an observer. The peer hears these `voices`.
 
-    It is one of the `audience` from here on, until `close`. Raises `AudienceFull`.
+    It belongs to the `audience` from now on, until `close`. Raises `AudienceFull`.
     """
 
     purpose = "playback"
@@ -116,7 +116,8 @@ class Viewer(PeerLink):
                 )
 
     def _cursor(self) -> Cursor | None:
-        """Tells where the interviewer's voice is in what this one hears."""
+        """Return a function that tells where the interviewer's voice is in the sound of this
+        listener."""
         if self._both is not None:
             return self._both.cursor
         return None if self._sent is None else self._sent.cursor
@@ -142,8 +143,8 @@ class Viewer(PeerLink):
 
 
 def _stepped(old: QualityLevel, new: QualityLevel, reason: str) -> None:
-    """It is not told: it has no channel for messages."""
+    """Does nothing: a viewer has no channel for messages."""
 
 
 def _replaced(turn: int, source: str, target: str, reason: str) -> None:
-    """It is not told: it has no channel for messages."""
+    """Does nothing: a viewer has no channel for messages."""

@@ -43,8 +43,8 @@ class FrameSplitter:
     def __init__(self, longest_text: int) -> None:
         self.longest_text = longest_text
         self.between = True
-        """Nothing is held, and no fragmented message is under way: `push` may be left out for data
-        that is exactly one frame of a binary message."""
+        """Whether nothing is held, and no fragmented message is under way: then `push` may be left
+        out for data that is exactly one frame of a binary message."""
         self._held = b""
         self._given_up = False
         self._in_fragments = False  # between the first and the last fragment of a message
@@ -87,7 +87,7 @@ class FrameSplitter:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether a text message is what RFC 6455, section 8.1, wants: no surrogates, nothing cut."""
+    """Whether a text message is valid by RFC 6455, section 8.1: no surrogates, nothing cut."""
     if data.isascii():
         return True
     try:

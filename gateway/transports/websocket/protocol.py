@@ -64,18 +64,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     receiver: Receiver[bytes] | None = None
     stall_timer: asyncio.TimerHandle | None = None
     stall_s = STALL_S
-    """A client with nothing to hear at once may take longer than `STALL_S`."""
+    """How long the client may read nothing. It may be longer than `STALL_S` for a client with
+    nothing to hear at once."""
     written = 0
     """Bytes of all frames so far."""
     taken = 0
     """Bytes of `written` that the kernel had taken when the stall timer was started."""
     received_at = 0.0
     flooded = False
-    """From now on no ping is answered."""
+    """Whether pings are no longer answered."""
     early = b""
     """Bytes that followed the handshake's request, until the request is answered."""
     early_controls = 0
-    """Pings and the like before `attach`; from then on the receiver counts them."""
+    """Pings and the like before `attach`; after it the receiver counts them."""
     splitter: FrameSplitter | None = None
     """Set while uvicorn's parser has received whole frames only."""
 
@@ -135,25 +136,25 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that are not sent to the network yet, as far as the system reports them."""
+        """Bytes that have not been sent to the network, as far as the system reports them."""
         return unsent_bytes(self.transport) if self.open else 0
 
     @property
     def lost(self) -> bool:
-        """Whether the connection broke off, rather than that the client, or its fault, ended it."""
+        """Whether the connection broke off, and neither the client nor its fault ended it."""
         told, said = self.conn.close_rcvd, self.conn.close_sent
         if told is not None:
             return told.code not in (CloseCode.FINISHED, NO_CODE)
         return said is None or said.code == CloseCode.INTERNAL
 
     def allow(self, message_bytes: int) -> None:
-        """Accept messages up to this length, in place of the server's limit."""
+        """Accept messages up to this length, instead of the server's limit."""
         self.conn.max_message_size = message_bytes
         if self.splitter is not None:
             self.splitter.longest_text = message_bytes
 
     def pause(self) -> None:
-        """Stop reading from the client, whose TCP then has to wait."""
+        """Stop reading from the client; TCP then makes the client wait."""
         if not self.read_paused and self.open:
             self.read_paused = True
             self.transport.pause_reading()
@@ -190,7 +191,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             scope["extensions"][EXTENSION] = self
 
     def _refuse_version(self) -> None:
-        """Name the version that would be understood (RFC 6455, section 4.4)."""
+        """Name the WebSocket version that is supported (RFC 6455, section 4.4)."""
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
         answer = self.conn.reject(426, f"The version of WebSocket here is {VERSION}.\n")
         answer.headers["Upgrade"] = "websocket"
@@ -250,13 +251,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                     self.refuse(CloseCode.NOT_UTF8, "a text message is UTF-8")
 
     def _wait_for_answer(self, data: bytes) -> None:
-        """Keep what a client sent without waiting for the answer to its handshake."""
+        """Keep what a client sends before the answer to its handshake."""
         self.early += data
         if len(self.early) > MOST_EARLY_BYTES:
             self.abort()
 
     def handle_parser_exception(self) -> None:
-        """Close, for a client that breaks the protocol. What it still sends is not looked at."""
+        """Close, because the client breaks the protocol. What it still sends is ignored."""
         sent = self.conn.close_sent
         assert sent is not None
         if self.close_sent:
@@ -283,7 +284,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._close_after(0)
 
     def _close_after(self, wait_s: float) -> None:
-        """Close the connection then. What a client that does not read leaves unsent is dropped."""
+        """Close the connection after that time. Data that the client has not read by then is
+        dropped."""
         if self.close_timer is not None:
             self.close_timer.cancel()
         self.close_timer = (

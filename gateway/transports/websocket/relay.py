@@ -1,7 +1,8 @@
-"""The messages of a client's WebSocket and of a service's, passed on in both directions.
+"""Relays the messages of a client's WebSocket and of a service's, in both directions.
 
-A side that does not read stops the other one: little waits here. Messages pass as a whole, so that
-those that are too long are refused, and control frames do not: each side has its own pings.
+While one side does not read, the other side is not read either: little waits here. Messages are
+passed on whole, so that those that are too long can be refused. Control frames are not passed on:
+each side has its own pings.
 """
 
 import asyncio
@@ -20,20 +21,21 @@ from gateway.transports.websocket.protocol import NO_CODE, WebSocketProtocol
 
 MOST_AHEAD_BYTES: Final = 64 * 1024
 MOST_AHEAD: Final = 32
-"""The bytes and the messages that may wait for the service; with more the client is not read."""
+"""The most bytes and messages that may wait for the service; with more the client is not read."""
 
 CONTROLS_A_SECOND: Final = 1000
-"""Pings and short fragments of a client; with more it is refused."""
+"""The most pings and short fragments of a client; with more it is refused."""
 
 LAST_S: Final = 2.0
-"""How long a service may take for what its client said before it left."""
+"""How long a service may take to read what its client sent before it left."""
 
 STALL_S: Final = 30.0
-"""How long a client may read nothing although more waits for it; as for HTTP."""
+"""How long a client may read nothing while more waits for it; as for HTTP."""
 
 GOING_AWAY: Final = 1001
 BAD_GATEWAY: Final = 1014
-"""A service's end without a close frame, which has no code that can be sent (IANA's registry)."""
+"""Sent to the client if the service ends without a close frame (IANA's registry): the code for that
+end may not be sent."""
 
 LOST: Final = 1006
 TOO_LONG: Final = 1009
@@ -51,7 +53,7 @@ class RelayEnd:
 
 
 class WebSocketRelay:
-    """Passes messages on. `run` is to be used once.
+    """Passes messages on. Call `run` once.
 
     `receive` is the application's: it reports that the client has left. The relay ends when no
     message has come or gone for `idle_s`.
@@ -124,7 +126,8 @@ class WebSocketRelay:
                 return message
 
     async def _close_service(self, message: dict[str, Any], forth: asyncio.Task[None]) -> None:
-        """Tell the service how the client has ended it, behind the last that it has said."""
+        """Close the service's side as the client has closed its own, after the client's last
+        message."""
         told = self._protocol.conn.close_rcvd
         if told is None and self._protocol.conn.close_sent is None:
             return  # its line was lost, and so is the service's
@@ -139,7 +142,7 @@ class WebSocketRelay:
             await self._close(GOING_AWAY, "the gateway has ended it")
 
     async def _close(self, code: int, reason: str) -> None:
-        """Close the service's side; one that takes nothing any more is not waited for."""
+        """Close the service's side. A service that reads nothing any more is not waited for."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_S):
                 await self._service.close(code, reason)
@@ -160,7 +163,8 @@ class WebSocketRelay:
 
 
 class _Ahead:
-    """A `gateway.live.transport.Receiver`: messages of the client until the service takes them."""
+    """A `gateway.live.transport.Receiver`: holds messages of the client until the service takes
+    them."""
 
     def __init__(self, protocol: WebSocketProtocol) -> None:
         self._protocol = protocol
@@ -188,10 +192,10 @@ class _Ahead:
         return False
 
     def emit(self, output: Outgoing) -> None:
-        """The transport says nothing of its own here."""
+        """Does nothing: the transport has no outputs of its own here."""
 
     async def take(self) -> tuple[bool, bytes] | None:
-        """The next message: whether it is text, and what it holds; None behind the last one.
+        """The next message: whether it is text, and its content; None after the last one.
 
         Cancelling it loses nothing.
         """
@@ -207,7 +211,7 @@ class _Ahead:
         return text, data
 
     def end(self) -> None:
-        """No further message comes."""
+        """Note that no further message comes."""
         self._ended = True
         self._some.set()
 

@@ -11,7 +11,7 @@ SIOCOUTQNSD = 0x894B
 
 
 def unsent_bytes(transport: asyncio.Transport) -> int:
-    """The bytes that wait, as far as the system reports them; the transport is open."""
+    """The bytes that wait, as far as the system reports them. The transport must be open."""
     waiting = transport.get_write_buffer_size()
     raw = transport.get_extra_info("socket")
     if not waiting and raw is not None and sys.platform == "linux":

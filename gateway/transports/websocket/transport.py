@@ -18,10 +18,11 @@ from pipeline.frames import ReplyAudio
 class WebSocketTransport:
     """A `gateway.live.transport.Transport`. Audio is sent as the dialect says.
 
-    With `unwrap` the client's binary messages are the dialect's, and it finds the audio in them.
+    With `unwrap` the client's binary messages are those of the dialect, and `unwrap` finds the
+    audio in them.
 
     The ASGI `receive` reports the disconnect, with a message of type `websocket.disconnect`.
-    `early` are messages that were received before: whether each is text, and what it holds.
+    `early` are messages that were received before, each as (whether it is text, its content).
     """
 
     kind: Literal["websocket"] = "websocket"
@@ -102,7 +103,7 @@ class WebSocketTransport:
 
 
 class _Unwrapping:
-    """A `gateway.live.transport.Receiver` of binary messages, for the one that takes their audio.
+    """Receives a client's binary messages, and passes the audio in them on to another receiver.
 
     It is on the hot path.
     """
