@@ -1,7 +1,7 @@
-"""`/admin`: what the operator of a running gateway sees and changes.
+"""`/admin`: the operator sees and changes a running gateway.
 
-All of it needs the operator's key; without one it is off. It shows no words of a conversation and
-no address of a server.
+All of it needs the operator's key; without one it is off. No answer contains words of a
+conversation or the address of a server.
 """
 
 import logging
@@ -83,8 +83,8 @@ class ChangedBreaker(BaseModel):
 class AdminSources:
     """Where the admin API gets its state, and what it may do; each function returns at once.
 
-    `change_breaker` returns the breaker after the change, None where none has the name. `drills`
-    are None where the settings do not allow any.
+    `change_breaker` returns the breaker after the change, None if none has the name. `drills`
+    are None if the settings do not allow any.
     """
 
     stages: Callable[[], Sequence[StageReport]]

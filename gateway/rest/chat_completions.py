@@ -36,7 +36,7 @@ MODEL_NOT_FOUND = Kind("model_not_found", 404, "There is no model of this name")
 MODEL_UNAVAILABLE = Kind("model_unavailable", 503, "No model answers now")
 
 MAX_BODY_BYTES: Final = 4_000_000
-"""Of a request, which may have pictures in it."""
+"""The most bytes of a request, which may contain pictures."""
 
 SESSION: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -96,9 +96,10 @@ class ModelsPage(BaseModel):
 
 
 class ChatEndpoints:
-    """The endpoints. `tokens` says whether a client may, `ledger` what it has taken.
+    """The endpoints. `tokens` decides whether a client may use more tokens, `ledger` counts those
+    that it has used.
 
-    `limits` counts requests to each service, where they are limited.
+    `limits` counts requests to each service, if these are limited.
     """
 
     def __init__(
@@ -229,7 +230,7 @@ class _Count:
         self._session = session
 
     async def end(self, answer: ModelAnswer | None = None) -> None:
-        """All replies are there, or will not come."""
+        """Count the tokens of all replies: no more will come."""
         replies = tuple(self.spent) if answer is None else answer.replies
         for number, reply in enumerate(replies, 1):
             self._ledger.add(
@@ -285,14 +286,14 @@ class ChatResponse(Response):
 
 
 class CallerLeft(Exception):
-    """The client has gone while it was worked for."""
+    """The client has left before its request was done."""
 
 
 @asynccontextmanager
 async def while_here(receive: Receive) -> AsyncIterator[Callable[[], object]]:
-    """Break the block off when the client leaves, whose request is read; raises `CallerLeft`.
+    """End the block early if the client leaves; its request has been read. Raises `CallerLeft`.
 
-    Yields what ends the watch.
+    Yields the function that ends the watch.
     """
 
     async def watch(here: asyncio.Timeout) -> None:
@@ -314,7 +315,7 @@ async def while_here(receive: Receive) -> AsyncIterator[Callable[[], object]]:
 
 
 def _shown(admitted: Admitted | None) -> str:
-    """How operators see whose call it is: a key of `parley keys` by its id."""
+    """How operators see the client of a call: a key of `parley keys` is shown by its id."""
     if admitted is None:
         return ANYBODY
     return admitted.grant.key_id or (admitted.grant.owner or admitted.grant.digest)[:12]

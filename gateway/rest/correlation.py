@@ -1,7 +1,7 @@
 """`X-Correlation-ID`: one id for a request, its response, its log lines and its further requests.
 
 `CorrelationMiddleware` takes the client's id if it is valid and makes one otherwise. Requests to
-other services on behalf of this request have it too: `gateway.logs.upstream_headers`.
+other services on behalf of this request have the same id: `gateway.logs.upstream_headers`.
 """
 
 import re

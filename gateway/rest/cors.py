@@ -1,4 +1,4 @@
-"""Which web pages may use the API from a browser (the Fetch standard's CORS protocol)."""
+"""Decides which web pages may use the API from a browser (the Fetch standard's CORS protocol)."""
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware

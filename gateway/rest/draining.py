@@ -1,4 +1,4 @@
-"""`POST /admin/drain`: the operator has the gateway end in order, as SIGTERM does."""
+"""`POST /admin/drain`: the operator drains the gateway, as SIGTERM does."""
 
 import logging
 from collections.abc import Callable
@@ -29,8 +29,8 @@ class Draining(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class DrainSources:
-    """`end` begins the end, None where the process was not started by `parley serve`; `draining`
-    says whether it has begun."""
+    """`end` gives the function that begins the end, or None if the process was not started by
+    `parley serve`; `draining` tells whether it has begun."""
 
     end: Callable[[], Callable[[], None] | None]
     draining: Callable[[], bool]

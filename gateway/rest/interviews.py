@@ -51,7 +51,7 @@ MARKDOWN, HTML = "text/markdown", "text/html"
 FORMS = {"json": JSON, "markdown": MARKDOWN, "html": HTML}
 
 FRAMING = "frame-ancestors 'none'"
-"""Browsers take this from a header only; the rest of its policy the page has in itself."""
+"""Browsers accept this in a header only; the rest of its policy is in the page itself."""
 
 STORED = (NO_SUCH_SESSION, STORE_UNAVAILABLE)
 CHANGING = (*STORED, SESSION_LIVE, CONFLICT)

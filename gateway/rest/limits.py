@@ -1,4 +1,4 @@
-"""Limits over HTTP: 429 with `Retry-After`, and how much is left in each answer.
+"""Limits over HTTP: 429 with `Retry-After`, and in each answer the requests that are left.
 
 `RateLimit-Policy` and `RateLimit` are those of draft-ietf-httpapi-ratelimit-headers-10: q requests
 in w seconds, r left now, t seconds until all of them may come again.
@@ -35,13 +35,13 @@ WORDS = {
 
 
 class HttpLimits:
-    """Counts requests. Every method raises `Problem` for one that may not go on."""
+    """Counts requests. Every method raises `Problem` for a request that a limit refuses."""
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
 
     async def address(self, request: HTTPConnection) -> None:
-        """Count a request before it is known who it is from."""
+        """Count a request by its network address, before its client is known."""
         client = None if request.client is None else request.client.host
         try:
             note(request, await self._limiter.address(network(client)))
@@ -49,7 +49,7 @@ class HttpLimits:
             raise LIMITS_UNAVAILABLE(headers=RETRY) from None
 
     async def client(self, request: HTTPConnection, client: str | None) -> None:
-        """Count a request of a client that was let in, None where nobody has to say who it is."""
+        """Count a request of a client that was let in; None: clients need not say who they are."""
         service = request.path_params.get("service") if "path" in request.path_params else None
         # The handshake of a WebSocket begins something, and is a GET.
         changes = request.scope["type"] == "websocket" or request.scope["method"] not in SAFE
@@ -59,7 +59,7 @@ class HttpLimits:
             raise LIMITS_UNAVAILABLE(headers=RETRY) from None
 
     async def service(self, request: HTTPConnection, name: str) -> None:
-        """Count a request to one more service. The answer tells the last service's verdict only."""
+        """Count a request to one more service. The answer has the last service's verdict only."""
         try:
             verdicts = await self._limiter.client(None, name, changes=False)
         except LimitsUnavailable:
@@ -70,7 +70,7 @@ class HttpLimits:
 
 
 class LimitHeaders:
-    """The middleware around every route: it writes into each answer what its limits leave."""
+    """The middleware around every route: it adds to each answer what is left of its limits."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -100,7 +100,7 @@ def _headers(verdicts: Sequence[LimitVerdict | TokenVerdict]) -> list[tuple[byte
 
 
 def note(request: HTTPConnection, verdicts: Sequence[LimitVerdict | TokenVerdict]) -> None:
-    """Tell the verdicts with the answer. Raises `Problem` where one refuses the request."""
+    """Add the verdicts to the answer. Raises `Problem` if one refuses the request."""
     request.scope.setdefault(LIMITS, []).extend(verdicts)
     refused = [one for one in verdicts if not one.allowed]
     if refused:

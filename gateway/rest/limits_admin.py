@@ -1,4 +1,4 @@
-"""`GET /admin/limits`: which limits of requests and of tokens there are, and what they refused."""
+"""`GET /admin/limits`: the limits of requests and of tokens, and what they have refused."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -46,7 +46,7 @@ class AdminLimits(BaseModel):
 def limits_operation(
     limiter: Limiter | None, tokens: TokenLimiter, access: OperatorAccess
 ) -> Operation:
-    """The endpoint; `limiter` is None where no requests are limited."""
+    """The endpoint; `limiter` is None if no requests are limited."""
 
     def reports() -> Iterator[LimitReport]:
         if limiter is not None:

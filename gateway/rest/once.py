@@ -2,9 +2,9 @@
 
 A client that sends `Idempotency-Key` may repeat a POST whose response it never received. The first
 request claims the key; its response is stored and returned to every request with the same key,
-method, path and body, of the same client or for the same session: what one client makes is never
-another's answer. A failed attempt has changed nothing and releases the key, so that the next
-request is a new attempt. Keys and responses are stored under the session and erased with it.
+method, path and body, of the same client or for the same session. No other client gets it. A failed
+attempt has changed nothing and releases the key, so that the next request is a new attempt. Keys
+and responses are stored under the session and erased with it.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ HEADER = "idempotency-key"
 REPLAYED = "idempotency-replayed"
 
 CLIENT = "parley.client"
-"""The key of who a request is from in its scope, where clients have to say so."""
+"""The key of the client in a request's scope, if clients have to say who they are."""
 
 KEY = re.compile(r"[!-~]{1,255}")
 

@@ -95,9 +95,10 @@ def _schemas(operations: Sequence[Operation]) -> Schemas:
 
 @lru_cache(maxsize=32)
 def _schemas_of(uses: tuple[tuple[Any, Mode], ...]) -> Schemas:
-    """The schema of each use of a model, and the definitions that they refer to: not to be changed.
+    """The schema of each use of a model, and the definitions that they refer to. Do not change
+    them.
 
-    Kept, because they take nearly all of the time in which an application is made.
+    They are cached, because making them takes nearly all of the time to make an application.
     """
     schemas, definitions = TypeAdapter.json_schemas(
         [(model, mode, TypeAdapter(model)) for model, mode in uses],

@@ -26,7 +26,7 @@ FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 
 class OperatorAccess:
-    """Checks requests against the operator's key, None where there is none."""
+    """Checks requests against the operator's key; None: there is none."""
 
     def __init__(self, key: SecretStr | None) -> None:
         self._key = None if key is None else key.get_secret_value().encode()
@@ -56,8 +56,8 @@ class OperatorAccess:
 def is_local(request: Request) -> bool:
     """Whether a request was made on this machine, for this machine.
 
-    One that a proxy forwards was made elsewhere. A `Host` that is no name of this machine may come
-    from a page of another site whose name leads here (DNS rebinding).
+    A request that a proxy forwards was made elsewhere. If `Host` is no name of this machine, the
+    request may come from a page of another site whose name resolves to it (DNS rebinding).
     """
     if request.client is None or any(name in request.headers for name in FORWARDED):
         return False

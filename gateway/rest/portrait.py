@@ -1,8 +1,8 @@
-"""The page with the first face in it: drawn with the first paint, before any script is there.
+"""Puts the first face into the page, so that it is drawn with the first paint, before any script.
 
-The drawing stands in a shadow root of its own, so that its styles touch nothing else of the page;
-the page's policy names their hash. What rests is shown; the other layers are there, hidden, and
-`gateway/static/face.js` brings them to life.
+The drawing is in a shadow root of its own, so that its styles apply to nothing else of the page;
+the page's policy names their hash. The layers of a face at rest are shown. The other layers are
+hidden until `gateway/static/face.js` shows them.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 PLACE = "<!-- face -->"
-"""Where the drawing stands in the page; what is known of all faces comes behind the element."""
+"""Where the drawing is put into the page; the data of all faces comes after the element."""
 
 _FRAME = ":host{display:block} svg{display:block;width:100%;height:100%}"
 _STYLE = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)

@@ -217,7 +217,7 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def of_token(error: TokenRefused) -> Problem:
-    """The problem for a token that does not hold; `reason` says why, for programs."""
+    """The problem for a token that is not valid; `reason` says why, for programs."""
     if error.unavailable:
         return TOKEN_KEYS_UNAVAILABLE(str(error), headers=RETRY, reason=error.reason)
     challenge = 'Bearer realm="parley", error="invalid_token"'

@@ -1,4 +1,4 @@
-"""A client's request as it is passed on to a service, and what the gateway adds to it."""
+"""Makes the request for a service from a client's request, with the gateway's own headers."""
 
 import secrets
 from collections.abc import Callable

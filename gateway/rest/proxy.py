@@ -1,7 +1,7 @@
 """`/{service}/{path}`, `/v1/{service}/{path}`: requests passed on to services behind the gateway.
 
-Requests and answers go through piece by piece: a piece is taken from one side when the other has
-taken the one before. What the gateway answers itself is problem details, as everywhere.
+Requests and answers are streamed: a piece is read from one side when the other side has taken the
+piece before. The gateway's own errors are problem details, as everywhere.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ logger = logging.getLogger("parley.services")
 OWN: Final = own_beginnings()
 
 STANDS_IN: Final = b"x-parley-fallback"
-"""The header of an answer that another one stands in for: "json", or the other service's name."""
+"""The header of a fallback's answer: "json", or the name of the service that answered instead."""
 
 MISSING: Final = {
     "down": problems.SERVICE_UNAVAILABLE,
@@ -45,7 +45,7 @@ MISSING: Final = {
 class ServiceProxy:
     """The ASGI application for all paths of services behind a `version`, such as "/v1", or "".
 
-    `check` says who may use which method.
+    `check` gives the check of access for each method.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class ServiceProxy:
 
 
 class _Watch:
-    """Ends an exchange when its client leaves, from when the request's body has come."""
+    """Ends an exchange when its client leaves, once the request's body is complete."""
 
     def __init__(self, body: RequestBody, here: asyncio.Timeout) -> None:
         self._body = body
@@ -203,9 +203,10 @@ class _Reply:
     def __init__(self, scope: Scope, send: Send, totals: Totals) -> None:
         self.begun = False
         self.asked_at: float | None = None
-        """When the service of the request was found, by the loop's clock; None before that."""
+        """When the request's service was found, by the loop's clock; None before that."""
         self.ends: Callable[[], None] = lambda: None
-        """Called before the last piece: after it the server says that the client has left."""
+        """Called before the last piece is sent: after it the server reports that the client has
+        left."""
         self._head_only = scope["method"] == "HEAD"
         self._send = send
         self._totals = totals
@@ -232,7 +233,7 @@ class _Reply:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def pass_json(self, fallback: StaticFallback) -> None:
-        """The answer that the configuration has in a service's place."""
+        """Send the JSON that the configuration has as a service's fallback."""
         length = b"%d" % len(fallback.body)
         head = [
             (b"content-type", b"application/json"),

@@ -116,13 +116,14 @@ class ServiceMetrics(BaseModel):
 
 
 class RegistryHealth:
-    """The services of `/health`, by what probes and calls have found."""
+    """The services of `/health`, from the results of probes and calls."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     async def services(self) -> list[ServiceEntry]:
-        """The services that are probed, by what is known of them now: none is asked for this."""
+        """The services that are probed, with what is known of them now: this call asks none of
+        them."""
         now = asyncio.get_running_loop().time()
         return [_entry(one, now) for one in self._registry if one.spec.health_endpoints]
 
@@ -135,7 +136,7 @@ def service_operations(
     access: OperatorAccess,
     own: Registry | None = None,
 ) -> list[Operation]:
-    """The endpoints for services; `reload` is None where there is no file.
+    """The endpoints for services; `reload` is None if there is no file.
 
     `own` are services behind no path, whose breakers count with the others'.
     """

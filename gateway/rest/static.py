@@ -30,7 +30,7 @@ INDEX = "index.html"
 ADMIN = "admin.html"
 STYLE = "style.css"
 LINK = f'<link rel="stylesheet" href="static/{STYLE}">'
-"""Its place in the page is taken by the style itself: the first paint waits for nothing else."""
+"""The style itself replaces this link in the page: the first paint waits for nothing else."""
 
 MANIFEST = "face.json"
 FACE = (MANIFEST, "face.svg")
@@ -68,7 +68,7 @@ _REFUSED = re.compile(r"\s*q=0(\.0*)?\s*")
 @dataclass(frozen=True, slots=True)
 class Static:
     """A file in memory; `etag` changes with its content. `packed` is the content by gzip, with an
-    `etag` of its own, and empty where that is not smaller. `policy` is what it may load and run.
+    `etag` of its own; empty if that is not smaller. `policy` says what the file may load and run.
     """
 
     content: bytes
@@ -108,7 +108,7 @@ def _page(
     known: Sequence[Mapping[str, str]],
     drawn: Mapping[str, Static],
 ) -> Static:
-    """The page with its style and the first of the known faces in it, where there are such."""
+    """The page with its style, and with the first of the known faces, if there are any."""
     made, styles = page.content.decode(), []
     if style is not None and LINK in made:
         styles.append(style.content.decode())

@@ -1,8 +1,8 @@
-"""Parley below a path of another host: `https://host/tool/`, with a proxy in between.
+"""Serves Parley below a path of another host, behind a proxy: `https://host/tool/`.
 
-The path is that of `PARLEY_PUBLIC_URL`. The proxy may leave it out of what it asks for, or leave it
-in: both are answered. Locations in answers begin with it, and so do the addresses of WebSockets
-(`websocket_base`). The page's own links are relative.
+The path is that of `PARLEY_PUBLIC_URL`. The proxy may remove it from the requests that it passes
+on, or leave it in: both are answered. Locations in answers begin with the path, and so do the
+addresses of WebSockets (`websocket_base`). The page's own links are relative.
 """
 
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SUBPATH = "parley.subpath"
-"""Where the scope of a request has the path: "" or as "/tool"."""
+"""The key of the path in a request's scope: "" or as "/tool"."""
 
 
 def subpath_of(public_url: str | None) -> str:
@@ -20,12 +20,12 @@ def subpath_of(public_url: str | None) -> str:
 
 
 def without(path: str, subpath: str) -> str:
-    """A path that was asked for, as the routes have it: the path is taken off, if it is there."""
+    """The requested path as the routes have it: without the subpath, if it begins with that."""
     return path.removeprefix(subpath) if subpath and path.startswith(f"{subpath}/") else path
 
 
 class SubpathMiddleware:
-    """Takes the path off what is asked for, and puts it before the locations in answers."""
+    """Removes the path from requests, and adds it to the locations in answers."""
 
     def __init__(self, app: ASGIApp, subpath: str) -> None:
         self._app = app
@@ -56,6 +56,6 @@ class SubpathMiddleware:
 
 
 def _below(name: bytes, value: bytes, below: str) -> bytes:
-    """A header's value, with the path before a location that is one of ours and lacks it."""
+    """A header's value, with the path added to a location of this gateway that lacks it."""
     ours = name.lower() == b"location" and value.startswith(b"/") and not value.startswith(b"//")
     return value if not ours or value.startswith(below.encode()) else below.encode() + value[1:]

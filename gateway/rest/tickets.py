@@ -27,7 +27,7 @@ TAGS = ("access",)
 LIFETIME_S = 60
 LONGEST_S = 3600
 LONGEST_LINK_S = 30 * 24 * 3600
-"""Of a ticket for a session that exists: the link that a candidate gets."""
+"""The longest lifetime of a ticket for a session that exists: the link that a candidate gets."""
 LONGEST_CALL_S = 24 * 3600
 
 SESSION_ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"

@@ -1,8 +1,8 @@
-"""`POST /twilio/voice`: what Twilio is to do with a call that comes in.
+"""`POST /twilio/voice`: tells Twilio what to do with an incoming call.
 
-The answer, in TwiML, has the call held over a WebSocket (`gateway.transports.websocket.twilio`), in
-the session whose id is the call's. When that has ended, Twilio asks again: where the line between
-it and a gateway broke off, the call goes on in the same interview.
+The answer, in TwiML, connects the call to a WebSocket (`gateway.transports.websocket.twilio`), in
+the session whose id is the call's. When the WebSocket has ended, Twilio asks again: if the
+connection to the gateway broke off, the call goes on in the same interview.
 """
 
 from typing import Annotated
@@ -48,7 +48,7 @@ LONGEST_FORM_BYTES = 16 * 1024
 MOST_FIELDS = 100
 
 TICKET_S = 60
-"""How long the ticket of a call holds; Twilio opens the WebSocket at once."""
+"""How long the ticket of a call is valid; Twilio opens the WebSocket at once."""
 
 MOST_ATTEMPTS = 5
 """How often a call is connected before it is hung up, so that no fault keeps it forever."""
@@ -68,7 +68,7 @@ class VoiceQuery(Query):
 
 
 class TwilioVoice:
-    """The endpoint that Twilio asks. `settings.twilio_token` opens it."""
+    """The endpoint that Twilio requests. It needs `settings.twilio_token`."""
 
     def __init__(self, runtime: Runtime, settings: Settings) -> None:
         self._runtime = runtime
@@ -184,7 +184,7 @@ async def _form(request: Request) -> list[tuple[str, str]]:
 
 
 def _own_url(request: Request) -> str:
-    """This gateway, as the request names it."""
+    """The URL of this gateway, as the request names it."""
     return f"{request.scope['scheme']}://{request.headers.get('host', '')}"
 
 

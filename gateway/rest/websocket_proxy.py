@@ -1,7 +1,7 @@
 """`/{service}/{path}` for WebSockets: the handshake, and the messages in both directions.
 
 A client is accepted once the service has accepted it, with the subprotocol that the service chose;
-until then it gets whatever answer there is, as for any other request.
+if it is not accepted, the client gets an HTTP answer, as for any other request.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""`/whep/{id}`: listening to a session of another one (WHEP), such as a recruiter does.
+"""`/whep/{id}`: somebody, such as a recruiter, listens to another client's session (WHEP).
 
-Both voices and the interviewer's face go to the listener, and nothing comes from it.
+The listener gets both voices and the interviewer's face, and sends no media.
 """
 
 from typing import TYPE_CHECKING, Annotated

@@ -215,7 +215,7 @@ class WhipEndpoints:
         return HttpReply(status=204, headers={"accept-post": SDP, "accept-patch": FRAGMENT})
 
     async def _probe(self, request: Request) -> HttpReply:
-        """HEAD of a WHEP endpoint says what is to be posted there."""
+        """Answer a HEAD of a WHEP endpoint, which tells what to post there."""
         reply = await self._options(request)
         if self._shape.purpose != "playback":
             return reply
@@ -231,9 +231,9 @@ class WhipEndpoints:
 
 
 def _any_version(request: Request, peer: "PeerLink") -> bool:
-    """Whether a request is about whatever state of ICE the connection has: ICE may begin anew.
+    """Whether a request is about any state of ICE, so that ICE may be restarted.
 
-    Raises `Problem` where it is about another one than that.
+    Raises `Problem` if it names another state than the connection's.
     """
     given = request.headers.getlist("if-match")
     if not given:
