@@ -5,7 +5,7 @@
 `capacity` are one sub-command each, and `stage_worker` is `parley worker`; `access_check` is what
 `doctor` says of keys and tokens, `announcement` has the lines of a server that starts, `terminal`
 the output and errors that they share, `tls` the files for HTTPS, `operator_client` the connection
-of `drill` and `drain` to a gateway. Where several processes serve, `workers` is their parent and
+of `drill` and `drain` to a gateway. If several processes serve, `workers` is their parent and
 `worker` one of them.
 """
 

@@ -29,7 +29,8 @@ class AccessFinding:
 
 
 def access_findings(settings: Settings) -> Iterator[AccessFinding]:
-    """Say who is let in, and ask the identity provider for its keys where there is one."""
+    """Report who may use the gateway, and whether the identity provider, if there is one, gives its
+    keys."""
     line = access_line(settings) or "everybody on this machine, without keys"
     yield AccessFinding("clients", "ok", line)
     if (lacking := missing(settings)) is not None:

@@ -16,7 +16,7 @@ DEFAULT_URL = "ws://127.0.0.1:8000"
 
 
 def access_line(settings: Settings) -> str:
-    """A line that tells who may use the server; "" where it is this machine alone."""
+    """A line that says who may use the server; "" if that is this machine alone."""
     if not settings.guarded:
         return "Everybody who reaches it may use it: PARLEY_INSECURE" if settings.insecure else ""
     if settings.api_keys is None:
@@ -29,7 +29,7 @@ def access_line(settings: Settings) -> str:
 
 
 def token_file(settings: Settings) -> str:
-    """A file that shows that `parley call` may use the server; "" where nothing is needed."""
+    """The name of a file that shows that `parley call` may use the server; "" if none is needed."""
     if settings.api_keys is None:
         return "FILE" if settings.guarded else ""
     made = settings.api_keys.get_secret_value() == MADE

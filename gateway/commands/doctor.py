@@ -98,8 +98,8 @@ def doctor(settings: Settings, *, as_json: bool) -> int:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Run all checks. Nothing is changed or downloaded; configured servers get a request to see
-    whether they answer, and a chat server is asked for one short reply."""
+    """Run all checks. Nothing is changed or downloaded; each configured server gets a request that
+    shows whether it answers, and a chat server is asked for one short reply."""
     whisper = _whisper_facts(settings)
     return [
         _python(),

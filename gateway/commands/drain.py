@@ -1,4 +1,4 @@
-"""`parley drain`: have a running gateway announce its end, let its conversations go, and stop."""
+"""`parley drain`: a running gateway announces its end, lets its conversations end, and stops."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ LOOK_EVERY_S = 0.5
 
 AFTER_S = 30
 """How much longer than its conversations a gateway may take to end: last words are stored (6 s),
-requests come to their end (10 s), and models are given up."""
+requests end (10 s), and models are released."""
 
 
 def drain(
@@ -25,10 +25,10 @@ def drain(
     transport: httpx.BaseTransport | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> int:
-    """End the gateway at `url` and tell how far it is; the exit code.
+    """End the gateway at `url` and print its progress; returns the exit code.
 
-    Ctrl-C ends the telling and not the draining. Raises `CommandFailed` where it does not begin, or
-    does not end in time. `transport` and `wait` are for tests.
+    Ctrl-C ends the printing, not the draining. Raises `CommandFailed` if draining does not begin,
+    or does not end in time. `transport` and `wait` are for tests.
     """
     with operator_client(settings, url, trusted, transport, "draining needs") as client:
         within_s = int(asked(client, "POST", "/admin/drain", "within_s"))
@@ -52,8 +52,8 @@ def drain(
 def _watch(
     client: httpx.Client, within_s: int, wait: Callable[[float], None], tell: Callable[[str], None]
 ) -> bool:
-    """Tell how many conversations are left; whether the gateway has ended, or another one has taken
-    its place."""
+    """Print how many conversations are left; returns whether the gateway has ended, or another one
+    has taken its place."""
     before: int | None = None
     for look in range(round((within_s + AFTER_S) / LOOK_EVERY_S)):
         try:

@@ -41,11 +41,11 @@ def drill(
     transport: httpx.BaseTransport | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Break a provider, say what its breaker does, and make it whole again; the exit code.
+    """Break a provider, print what its breaker does, and end the drill; returns the exit code.
 
-    Ctrl-C ends the drill before its time. Raises `CommandFailed` where the gateway does not begin
-    it. The certificate in `trusted` is trusted beside those of this system. `transport` and `wait`
-    are for tests.
+    Ctrl-C ends the drill before its time. Raises `CommandFailed` if the gateway does not begin it.
+    The certificate in `trusted` is trusted beside those of this system. `transport` and `wait` are
+    for tests.
     """
     with operator_client(settings, url, trusted, transport, "drills need") as client:
         body = {"stage": stage, "fault": fault, "seconds": wanted_s}
@@ -73,7 +73,7 @@ def _watch(
     wait: Callable[[float], None],
     tell: Callable[[str], None],
 ) -> None:
-    """Tell each change of the breaker until the drill is over, at most a little past its time."""
+    """Print each change of the breaker until the drill is over, at most a little past its time."""
     state = ""
     for passed_s in range(wanted_s + 5):
         breakers = asked(client, "GET", "/admin/breakers", "breakers")

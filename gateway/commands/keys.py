@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 
 def keys(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Do what was asked, in the store that the settings name; returns the exit code.
+    """Make, list or revoke keys in the store that the settings name; returns the exit code.
 
-    Raises `CommandFailed` where that cannot be done.
+    Raises `CommandFailed` if that cannot be done.
     """
     match arguments.action:
         case "create":

@@ -1,4 +1,4 @@
-"""A running gateway's API for operators, asked by commands that change what it does."""
+"""A client of a running gateway's admin API, for the commands that change what the gateway does."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def operator_client(
     """A client of the gateway at `url`, http or ws, with the operator's key. The certificate in
     `trusted` is trusted beside those of this system; `transport` is for tests.
 
-    Raises `CommandFailed` where the key is missing; then `what` says what needs it.
+    Raises `CommandFailed` if the key is missing; `what` names in the error what needs the key.
     """
     if settings.admin_key is None:
         raise CommandFailed(f"PARLEY_ADMIN_KEY is not set here: {what} the gateway's admin key")

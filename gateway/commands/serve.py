@@ -56,7 +56,7 @@ Caddy 2 minutes, Google's 10 minutes). A proxy that uses one which the server is
 loses the request, and may not repeat a POST."""
 
 GRACE_S = 10
-"""How long requests may take to their end when the server stops; sessions have ended before."""
+"""How long requests may take to end when the server stops; sessions have ended before."""
 
 SIGNAL_EVERY_S = 0.1
 """How often an orderly end looks for a second signal, as uvicorn does."""
@@ -98,7 +98,7 @@ def serve(settings: Settings, stages: Stages | None = None, *, tls: Tls | None =
 
 
 def check_workers(settings: Settings, stages: Stages | None = None) -> None:
-    """Raise `CommandFailed` where there cannot be as many processes at a port."""
+    """Raise `CommandFailed` if this machine cannot have as many processes at a port."""
     if settings.max_sessions < settings.workers:
         raise CommandFailed(
             f"PARLEY_MAX_SESSIONS={settings.max_sessions} leaves no place for some of"
@@ -231,14 +231,14 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 def alone(settings: Settings, tls: Tls | None) -> bool:
     """Whether every client is a program or a browser on this machine, and needs no key.
 
-    A proxy brings clients from elsewhere, and TLS keeps out a page that has its name resolve to
-    this machine.
+    A proxy brings clients from elsewhere, and TLS keeps out a page whose name resolves to this
+    machine.
     """
     return not settings.guarded and not settings.insecure and not settings.proxies and tls is None
 
 
 def kept_local(app: ASGIApp, settings: Settings, tls: Tls | None) -> ASGIApp:
-    """The application, for this machine's names alone where nothing else keeps others out."""
+    """The application; it answers only to this machine's names if nothing else keeps others out."""
     return for_this_machine(app, settings.cors_origins) if alone(settings, tls) else app
 
 
@@ -285,7 +285,7 @@ def server_config(
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn for the application. Once it listens it `tells` so at the terminal."""
+    """uvicorn for the application. With `tells` it prints that it listens."""
 
     def __init__(self, app: Starlette, config: uvicorn.Config, *, tells: bool = True) -> None:
         self._app = app

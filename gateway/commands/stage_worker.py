@@ -25,7 +25,7 @@ from stages.third_party import describe
 logger = logging.getLogger("parley.worker")
 
 START_S = 120.0
-"""How long a model may load."""
+"""How long a model may take to load."""
 
 WorkerSlot = Literal["stt", "tts"]
 
@@ -41,10 +41,10 @@ def stage_worker(
     drain_s: int = 30,
     insecure: bool = False,
 ) -> int:
-    """Serve a stage until SIGINT or SIGTERM; the exit code.
+    """Serve a stage until SIGINT or SIGTERM; returns the exit code.
 
     The first signal lets calls under way end within `drain_s`, a second one ends at once. Raises
-    `CommandFailed` where the address cannot be used or no provider can work.
+    `CommandFailed` if the address cannot be used or no provider can work.
     """
     configure(settings.log_level, settings.log_format, secrets_of(settings))
     listeners = listen(host, port)
@@ -141,7 +141,7 @@ async def started(settings: Settings, slot: WorkerSlot, provider: str | None = N
 
 
 class _Signals:
-    """SIGTERM and SIGINT: the first drains, a second one ends at once."""
+    """SIGTERM and SIGINT: the first signal drains, a second one ends at once."""
 
     def __init__(self, server: StageServer, drain_s: int) -> None:
         self._server = server

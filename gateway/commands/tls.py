@@ -1,5 +1,5 @@
-"""HTTPS: the files of `parley serve`, how long its clients may take to agree on it, and whom the
-commands trust that are clients."""
+"""HTTPS: the files of `parley serve`, the time limits of TLS, and the certificates that commands
+trust as clients."""
 
 import asyncio
 import ssl
@@ -11,11 +11,11 @@ from typing import Any
 from gateway.commands.terminal import CommandFailed
 
 HANDSHAKE_S = 5.0
-"""How long a handshake of TLS may take: two round trips and some arithmetic. asyncio alone gives it
-60 s, and a client that begins none holds a descriptor as long."""
+"""How long a TLS handshake may take: two round trips and some arithmetic. asyncio's own limit is 60
+s; a client that begins no handshake would keep a descriptor in use for that time."""
 
 TLS_CLOSE_S = 2.0
-"""How long a client may take to answer the end of TLS; asyncio alone gives it 30 s."""
+"""How long a client may take to answer the end of TLS; asyncio's own limit is 30 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def tls_files(cert: Path | None, key: Path | None) -> Tls | None:
 
 
 def bound_handshakes(loop: asyncio.AbstractEventLoop) -> None:
-    """Give the loop's servers `HANDSHAKE_S` and `TLS_CLOSE_S`: uvicorn has no setting for them."""
+    """Set `HANDSHAKE_S` and `TLS_CLOSE_S` for the loop's servers: uvicorn cannot set them."""
     bounded: Any = partial(
         loop.create_server, ssl_handshake_timeout=HANDSHAKE_S, ssl_shutdown_timeout=TLS_CLOSE_S
     )
@@ -59,7 +59,8 @@ def bound_handshakes(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def trust(trusted: Path | None) -> ssl.SSLContext:
-    """The certificates for a client: those of the system, and the one in the file `trusted`.
+    """The certificates that a client trusts: those of the system, and the one in the file
+    `trusted`.
 
     Raises `CommandFailed`.
     """

@@ -57,7 +57,7 @@ def main(descriptor: int) -> int:
 
 
 def _own(descriptor: int) -> socket.socket:
-    """A socket of the parent's, which what this process starts does not inherit in turn."""
+    """A socket of the parent's, which the processes that this one starts do not inherit."""
     found = socket.socket(fileno=descriptor)
     found.set_inheritable(False)
     return found
@@ -77,7 +77,7 @@ def _read(line: socket.socket) -> bytes:
 
 
 class WorkerServer(GatewayServer):
-    """The server of one process. `made` makes it."""
+    """The server of one process; `made` makes it."""
 
     def __init__(
         self,
@@ -109,8 +109,8 @@ class WorkerServer(GatewayServer):
     def made(
         cls, order: WorkerOrder, line: socket.socket, stages: Stages | None = None
     ) -> "WorkerServer":
-        """The server of an order, which hears from its parent over `line`. `stages` replace those
-        of the settings, for tests."""
+        """Make the server of an order; it gets its parent's messages over `line`. `stages` replace
+        those of the settings, for tests."""
         settings = order.settings
         board = LoadBoard(order.folder / "board", order.workers)
         server: WorkerServer
@@ -132,7 +132,7 @@ class WorkerServer(GatewayServer):
         return server
 
     def end_process(self) -> None:
-        """Begin the orderly end of all processes: their parent tells them."""
+        """Begin the orderly end of all processes: the parent passes it on."""
         if os.getppid() == self._parent:
             os.kill(self._parent, signal.SIGTERM)
         else:  # it has died

@@ -26,7 +26,7 @@ MODELS: Final = "models"
 
 @dataclass(frozen=True, slots=True)
 class WorkerOrder:
-    """The settings of one process: its index, the gateway's settings, its sockets, its folder."""
+    """The order for one process: its index, the gateway's settings, its sockets, its folder."""
 
     index: int
     settings: Settings
@@ -87,7 +87,7 @@ def serve_together(settings: Settings, listeners: Sequence[socket.socket], tls: 
 
 
 def share(settings: Settings, index: int) -> Settings:
-    """The settings of one process: its part of what the whole gateway may use."""
+    """The settings of one process: its share of the whole gateway's limits."""
     workers = settings.workers
     more = 1 if index < settings.max_sessions % workers else 0
     changed: dict[str, Any] = {"max_sessions": settings.max_sessions // workers + more}

@@ -1,4 +1,4 @@
-"""Interviews as they are stored, and what is kept of them.
+"""Stored interviews, and what is kept of each.
 
 `sessions` is the stored record, with the `consent` to recordings, `leases` tell which processes
 still run, `neighbours` what differs between them, `keys` are the names of all that is stored of a

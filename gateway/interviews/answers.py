@@ -63,8 +63,8 @@ async def commit_step(
 async def _found(
     store: Store, own: SessionRecord, owner: SessionOwner, conflict: Conflict
 ) -> tuple[SessionRecord, int | None]:
-    """The record that is stored and its version, over which `owner` may store after a conflict; the
-    `own` one and None if it has expired.
+    """The stored record and its version, over which `owner` may store after a conflict; `own` and
+    None if the record has expired.
 
     Raises `conflict` if the session has another owner or was deleted.
     """

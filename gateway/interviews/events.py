@@ -1,8 +1,8 @@
 """The events of sessions, for watchers: numbered, and kept in a bounded ring.
 
-Every session has one ring of its last events. Watchers have no buffer of their own but a position
-in the ring: a watcher that is too slow misses the oldest events and gets a `missed` event. Rings
-and numbers belong to this process: an event's id begins with the process's token, so that a watcher
+Every session has one ring of its last events. A watcher has no buffer of its own, only a position
+in the ring: if it is too slow, it misses the oldest events and gets a `missed` event. Rings and
+numbers belong to this process: an event's id begins with the process's token, so that a watcher
 cannot resume with a number of another process.
 """
 
@@ -31,7 +31,7 @@ MAX_WATCHERS_OF_ONE = 8
 
 
 Happening = Callable[[str, Kind, dict[str, Any]], None]
-"""Told of a session's event. A plain call that must neither block nor raise."""
+"""Called with a session's event. A plain call that must neither block nor raise."""
 
 
 class TooManyWatchers(Exception):
@@ -60,7 +60,8 @@ class _Ring:
 class Events:
     """The events of this process's sessions, and those that were added.
 
-    `happened` is called with each event of the former, for watchers in other processes.
+    `happened` is called with each event of this process's sessions, for watchers in other
+    processes.
     """
 
     def __init__(self, happened: Happening | None = None) -> None:

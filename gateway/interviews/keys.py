@@ -67,7 +67,7 @@ class SessionKeys:
         return f"deleted:{_digest(self.session_id)}"
 
     def resume(self, digest: str) -> str:
-        """A token with which the session's client comes back."""
+        """The name of a token with which the session's client comes back."""
         return f"resume:{self.session_id}:{digest}"
 
     def recording(self, number: int) -> str:

@@ -1,8 +1,8 @@
 """The lease of a process: an entry by which other processes know that it still runs.
 
-It ends `LEASE_S` after its last renewal by the store's clock, so that the sessions of a process
-that was killed are free after that time, also where its host name or its process id belong to
-another one by then. A process has one lease for all its sessions.
+It ends `LEASE_S` after its last renewal by the store's clock. So the sessions of a process that was
+killed are free after that time, even if another process has its host name or its process id by
+then. A process has one lease for all its sessions.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ logger = logging.getLogger("parley.leases")
 LEASE_S = 15.0
 RENEW_S = 5.0
 RETRY_S = 1.0
-"""After a renewal that failed."""
+"""Seconds before another attempt, after a renewal that failed."""
 
 
 async def renew(store: Store, owner: SessionOwner, about: bytes = b"") -> None:
-    """Let the lease, which tells `about` the process, end `LEASE_S` from now. Raises
+    """Extend the lease, which tells `about` the process, to `LEASE_S` from now. Raises
     `StoreUnavailable` and `StoreClosed`."""
     key = lease_key(owner.token)
     # The lease may expire between the two steps, so that there is nothing to keep.
@@ -61,7 +61,7 @@ async def _keep(store: Store, owner: SessionOwner, about: bytes, wait_s: float) 
 
 
 async def _renewed(store: Store, owner: SessionOwner, about: bytes) -> float:
-    """Try to renew; returns when to do it again, in seconds."""
+    """Try to renew; returns after how many seconds to renew again."""
     try:
         await renew(store, owner, about)
     except StoreError as error:

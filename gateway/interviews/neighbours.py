@@ -1,8 +1,8 @@
-"""The release and settings that each process on a store writes to its lease, compared.
+"""Compares the release and settings that each process on a store writes to its lease.
 
 Sessions pass from one process to another, so the process that starts later logs the differences.
-Nothing is refused: gateways are brought to another release, or to other settings, one after the
-other, and processes of either release read the records of the other.
+Nothing is refused: gateways get another release, or other settings, one after the other, and
+processes of either release read the records of the other.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ MOST = 200
 """The largest number of leases that are compared."""
 
 LIMIT_S = 2.0
-"""So long a start may wait for the store to tell."""
+"""How long a start waits for the store's answer."""
 
 CLOCK_S = 2.0
-"""By so much this machine's clock may differ from the store's without a word."""
+"""This machine's clock may differ from the store's by this much; a larger difference is logged."""
 
 
 @runtime_checkable
@@ -35,13 +35,13 @@ class Timed(Protocol):
     """A store with a clock of its own."""
 
     async def clock_s(self) -> float:
-        """Its time, in seconds since 1970."""
+        """The store's time, in seconds since 1970."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """The release of a process, and the settings that a session should find everywhere."""
+    """The release of a process, and the settings that a session should find in every process."""
 
     version: str
     settings: Mapping[str, int]
@@ -63,7 +63,7 @@ class Traits:
         return json.dumps({"version": self.version, "settings": {**self.settings}}).encode()
 
     def differences(self, lease: bytes) -> list[str]:
-        """The differences from the process whose lease this is, a sentence each."""
+        """The differences from the process of this lease, one sentence each."""
         try:
             told = json.loads(lease)
             version, settings = str(told["version"])[:40], dict(told["settings"])

@@ -33,7 +33,7 @@ MOST_WAITING = 16
 """Recordings that may wait to be encoded: at most 4 MB of memory each, or a file on disk."""
 
 MOST_NOTED = 256
-"""Further recordings that may wait; they are not kept, and only that is noted."""
+"""The most recordings that may wait beyond those; they are not kept, and only that is noted."""
 
 CLOSE_WAIT_S = 5.0
 """How long closing waits for the recordings under way."""
@@ -48,7 +48,7 @@ class NotKept(Exception):
 
 
 class Recorder:
-    """Stores recordings with tasks of `group`, or none if that is not `allowed`."""
+    """Stores recordings with tasks of `group`; if that is not `allowed`, stores none."""
 
     def __init__(self, store: Store, group: asyncio.TaskGroup, *, allowed: bool) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""The interview service: what requests about interviews need of the process."""
+"""The interview service: the parts of the process that requests about interviews use."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ from pipeline.session import Stages
 
 
 class InterviewService:
-    """The parts of written interviews, and the steps that combine several of them.
+    """The parts for written interviews, and the steps that combine several of them.
 
     `open_interview_service` makes one.
     """
@@ -47,7 +47,7 @@ class InterviewService:
         self._stages = stages
 
     def notices(self, language: str) -> Sequence[Notice]:
-        """Notices for the client: the language has no interviewer, recogniser or voice here."""
+        """Notices for the client if no interviewer, recogniser or voice here knows the language."""
         return notices(self._stages, language)
 
     async def submit(
@@ -78,7 +78,7 @@ class InterviewService:
     async def upload(
         self, state: InterviewState, recording: UploadRecording, writes: Writes, *extra: Write
     ) -> AnswerJob:
-        """Have a recording recognised and submitted; see `AnswerJobs.begin`.
+        """Recognise and submit a recording; see `AnswerJobs.begin`.
 
         `writes` are committed when it is submitted, `extra` when it is accepted.
         """

@@ -21,10 +21,10 @@ FIRST_S = 4.0
 """How long the first audio of a sentence may take, over all candidates."""
 
 LONGEST_TEXT = 4_000
-"""Characters of a text that are synthesised: four minutes of speech."""
+"""The most characters of a text that are synthesised: four minutes of speech."""
 
 AT_ONCE = 2
-"""Texts that are synthesised at a time; live voice has precedence at the synthesizer."""
+"""The most texts that are synthesised at a time; live voice has precedence at the synthesizer."""
 
 KEPT_BYTES = 16 << 20
 """Size of the cache of files; the same questions are requested again and again."""
@@ -41,7 +41,7 @@ class SoundFile:
 
 
 class SpeechFiles:
-    """Synthesises texts through a guard. Callers may share it."""
+    """Synthesises texts through a guard. Callers may share one object."""
 
     def __init__(self, synthesizers: Guard[Synthesizer]) -> None:
         self._synthesizers = synthesizers

@@ -8,7 +8,7 @@ from stages.interview import InterviewSession
 
 
 def answer_accepted(number: int, via: Via, after: InterviewSession) -> EventDraft:
-    """An answer to the question `number` was taken; `after` is the interview then."""
+    """An answer to the question `number` was accepted; `after` is the interview after it."""
     return EventDraft("answer.accepted", {"question": number, "via": via, **_progress(after)})
 
 
@@ -18,7 +18,7 @@ def interview_completed(after: InterviewSession) -> EventDraft:
 
 
 def report_ready(answers: int) -> EventDraft:
-    """A report of so many answers is kept."""
+    """A report of `answers` answers was stored."""
     return EventDraft("report.ready", {"answers": answers})
 
 

@@ -26,33 +26,33 @@ from gateway.commands.bench.wire import (
 
 ALIGNMENT = 8
 """Speech begins only at every eighth frame: 160 ms are five of the detector's chunks, so that a
-clip always lies in the same way across them, and is always decided at the same sample."""
+clip is always divided into chunks in the same way, and decided at the same sample."""
 
 REPLY_TIMEOUT_S = 3.0
-"""After the silence that ends a turn: a turn without a reply by then is missed."""
+"""Seconds after the silence that ends a turn: a turn without a reply by then is missed."""
 
 BARGE_IN_AFTER_S = 0.3
-"""How much of a reply is listened to before it is interrupted."""
+"""Seconds of a reply that are listened to before it is interrupted."""
 
 PAUSE_S = 0.2
-"""Between the end of a reply and the next answer."""
+"""Seconds between the end of a reply and the next answer."""
 
 QUIET_S = 0.3
-"""A reply has ended when it has been played and nothing of it came for so long."""
+"""A reply has ended when it has been played and no audio of it came for this time."""
 
 GAP_FRAMES = 10
-"""Between two clips of a person who goes on speaking."""
+"""Frames between two clips of a person who goes on speaking."""
 
 BROKEN = 1006
 """The close code of a connection that broke off (RFC 6455, 7.1.5)."""
 
 REFUSED = 0
-"""In place of a close code: there was no WebSocket. The fault is counted already."""
+"""Used instead of a close code: there was no WebSocket. The fault is counted already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sounds:
-    """The frames that all sessions send, as they go out: of each clip, and of a quiet room."""
+    """The frames that all sessions send, ready to send: those of each clip, and of a quiet room."""
 
     clips: Sequence[Sequence[bytes]]
     room: Sequence[bytes]
@@ -161,7 +161,7 @@ class Caller(asyncio.Protocol):
         return self._counted and self._phase == "waiting" and self.code is None
 
     def talk(self) -> None:
-        """Speak from now on, if that is the session's role."""
+        """Begin to speak, if that is the session's role."""
         self._talks = True
 
     def hang_up(self) -> None:
@@ -191,7 +191,7 @@ class Caller(asyncio.Protocol):
         self._transport.write(frame)
 
     def _consider(self, now: float) -> None:
-        """Move on from one state to the next, and begin to speak where that is due."""
+        """Change from one state to the next, and begin to speak if that is due."""
         state = self._phase
         if state == "opening":
             if self._greeting and not self._over(now):
@@ -289,7 +289,7 @@ class Caller(asyncio.Protocol):
                 return
 
     def _accepted(self, head: bytes) -> bool:
-        """Whether the server has let the session in. It gets the first messages then."""
+        """Whether the server has let the session in; if so, send the first messages."""
         assert self._transport is not None
         if not head.startswith(b"HTTP/1.1 101"):
             self._observed.fault(f"refused: {head[:30].decode(errors='replace')}")
@@ -357,7 +357,8 @@ class Caller(asyncio.Protocol):
                 self._observed.ready_to_decision.append((now - self._sent_at[frame]) * 1000)
 
     def _interrupted(self) -> None:
-        """The words that interrupt a reply are decided: what comes now is no longer of that one."""
+        """Note that the interrupting words are decided: audio from now on is no longer of the old
+        reply."""
         barge_in_at, self._barge_in_at = self._barge_in_at, None
         if barge_in_at is not None and (self._observed.counting or self._counted):
             self._observed.barge_in.append((self._barge_in_last - barge_in_at) * 1000)

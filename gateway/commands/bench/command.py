@@ -39,11 +39,11 @@ QUICK_SESSIONS, QUICK_SECONDS = 50, 10.0
 SECONDS, START, MOST = 30.0, 100, 1000
 COLUMNS = ("sessions", "CPU", "late", "first byte", "decision", "silence", "missed", "held")
 SPARE = 20
-"""Places beyond those measured: a session may return before its last call was cleaned up."""
+"""Places beyond those measured: a session may return before its last call has been cleaned up."""
 
 
 def places(sessions: int) -> dict[str, str]:
-    """The settings of a gateway under test that has places for so many sessions."""
+    """The settings of a gateway under test that has places for that many sessions."""
     return {
         "PARLEY_HOST": "127.0.0.1",
         "PARLEY_PORT": PORT,
@@ -54,8 +54,8 @@ def places(sessions: int) -> dict[str, str]:
 
 
 def program(sessions: int) -> Program:
-    """The gateway with scripted stages, with places for so many sessions. It is one process, and
-    its sessions are nowhere but in its own folder: no setting of this machine gets to it."""
+    """The gateway with scripted stages, with places for that many sessions. It is one process, and
+    its sessions are stored only in its own folder: no setting of this machine applies to it."""
     return Program(
         (sys.executable, "-m", "gateway.commands.bench.scripted"),
         {**_unset(), **places(sessions), "PARLEY_SILENCE_PROMPT_S": "0"},
@@ -64,14 +64,14 @@ def program(sessions: int) -> Program:
 
 
 def _unset() -> dict[str, str]:
-    """All settings as if they were not set here: keys would keep the load generator out. The folder
-    for data is the tested server's own."""
+    """The environment with which all settings count as not set: keys would keep the load generator
+    out. The data folder is the tested server's own."""
     names = (name for field in Settings.model_fields.values() for name in variables(field))
     return {name: "" for name in names if name != "PARLEY_DATA_DIR"}
 
 
 def bench(arguments: argparse.Namespace) -> int:
-    """Measure this machine; 0 if what was asked for held. Raises `CommandFailed`."""
+    """Measure this machine; returns 0 if what was asked for held. Raises `CommandFailed`."""
     usable()
     told = Console(stderr=True, highlight=False)
     seconds = arguments.seconds or (QUICK_SECONDS if arguments.quick else SECONDS)
@@ -89,7 +89,7 @@ def bench(arguments: argparse.Namespace) -> int:
 
 
 def usable() -> None:
-    """Raises `CommandFailed` where load runs cannot be made on this machine."""
+    """Raise `CommandFailed` if load runs cannot be made on this machine."""
     if not Path("/proc/self/stat").exists():
         raise CommandFailed("this command reads /proc, which only Linux has", UNUSABLE)
     if len(os.sched_getaffinity(0)) < 2:

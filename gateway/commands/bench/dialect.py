@@ -1,4 +1,4 @@
-"""How the load generator speaks with a server, and what it reads of the answers. Pure."""
+"""The messages of the load generator to a server, and what it reads from the answers. Pure."""
 
 import json
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from gateway.commands.bench.wire import BINARY, TEXT
 Kind: TypeAlias = Literal["ready", "decided", "audio", "fault"]
 
 Heard: TypeAlias = tuple[Kind, float, str]
-"""The sense of a message: its kind, a number and a text.
+"""The meaning of a message: its kind, a number and a text.
 
-`ready`: the session may begin. `decided`: the person has finished; the number is where in the
-input audio the speech ended, in ms, or -1 where the server does not tell. `audio`: so many ms of
-the reply. `fault`: what went wrong.
+`ready`: the session may begin. `decided`: the person has finished; the number is the position in
+the input audio where the speech ended, in ms, or -1 if the server does not tell it. `audio`: the
+number is the ms of the reply. `fault`: what went wrong.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """A session's wishes, where the server lets its clients choose.
+    """A session's wishes, for a server that lets its clients choose.
 
     `silence_ms` of silence end a turn, `barge_in_ms` of speech a reply.
     """
@@ -33,7 +33,8 @@ class ServerDialect(Protocol):
     """One server's messages. A value without I/O; one serves all sessions."""
 
     lead_ms: float
-    """How far ahead of real time the server sends reply audio; its frames are due by that."""
+    """How far ahead of real time the server sends reply audio; its frames are due that much
+    earlier."""
 
     opens: bool
     """Whether the server speaks first."""
@@ -51,7 +52,7 @@ class ServerDialect(Protocol):
         ...
 
     def hear(self, opcode: int, payload: bytes) -> Heard | None:
-        """The sense of a message of the server; None where it does not matter."""
+        """The meaning of a message of the server; None if it does not matter."""
         ...
 
 

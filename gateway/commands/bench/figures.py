@@ -37,7 +37,7 @@ class Percentiles:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Percentiles | None":
-        """None where nothing was measured."""
+        """The percentiles of the values; None if there are none."""
         ordered = sorted(values)
         if not ordered:
             return None
@@ -54,8 +54,8 @@ class Percentiles:
 def late_ms(since_first_s: float, position_ms: float, frame_ms: float, lead_ms: float) -> float:
     """How late a frame of a reply came, against the schedule that the first frame sets.
 
-    The frame begins `position_ms` into the reply and is due `lead_ms` before its end is heard,
-    or, where the server sends without a lead, when its beginning is; never before the first one.
+    The frame begins `position_ms` into the reply. It is due `lead_ms` before its end is heard or,
+    if the server sends without a lead, when its beginning is heard; never before the first frame.
     """
     ahead_ms = max(0.0, lead_ms - frame_ms)
     return max(0.0, since_first_s * 1000 - max(0.0, position_ms - ahead_ms))

@@ -37,7 +37,7 @@ from pipeline.frames import Samples
 
 FRAME_S = 0.020
 SLOTS = 20
-"""The sessions are spread over so many moments of each 20 ms."""
+"""The sessions are spread over this many moments of each 20 ms."""
 
 OPENING_TIMEOUT_S = 60.0
 """Within this after the last connection every session must have had its opening."""
@@ -58,7 +58,7 @@ DIALECTS: Mapping[str, Callable[[], ServerDialect]] = {"parley": ParleyDialect}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A load run: so many sessions, begun within `ramp_s`, measured for `seconds` once all are
+    """A load run: a number of sessions, begun within `ramp_s`, measured for `seconds` once all are
     there. `speech` is a folder of clips."""
 
     url: str
@@ -212,7 +212,7 @@ class Load:
             caller.talk()
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
-        """Wait until it holds, at most so long."""
+        """Wait until the condition holds, at most for that time."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not condition():

@@ -1,4 +1,4 @@
-"""The sums of all that the sessions of a load run have seen."""
+"""Sums up what the sessions of a load run have measured."""
 
 from array import array
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class Observed:
     lateness: "array[float]" = field(default_factory=_floats)
     decision_to_first: "array[float]" = field(default_factory=_floats)
     ready_to_decision: "array[float]" = field(default_factory=_floats)
-    """From the frame that made the decision possible, where the server tells which it was."""
+    """From the frame that made the decision possible, if the server tells which it was."""
     end_to_decision: list[tuple[int, float]] = field(default_factory=list)
     """The clip, and the time from its last frame to the decision."""
     barge_in: "array[float]" = field(default_factory=_floats)
@@ -36,7 +36,7 @@ class Observed:
     lag: "array[float]" = field(default_factory=_floats)
     """How late the generator sent its own frames."""
     calls: int = 0
-    """Connections made, those after the end of an interview included."""
+    """Connections made, including those after the end of an interview."""
     faults: dict[str, int] = field(default_factory=dict)
 
     def fault(self, name: str) -> None:
@@ -74,7 +74,7 @@ def _summary(values: "array[float]") -> dict[str, float] | None:
 def fastest(
     decisions: Sequence[Sequence[float]], known: Mapping[int, float] | None = None
 ) -> dict[int, float]:
-    """The least time from each clip's last frame to its decision, also among those `known`."""
+    """The least time from each clip's last frame to its decision, including the `known` ones."""
     least = dict(known or {})
     for clip, delay_ms in decisions:
         number = int(clip)

@@ -16,8 +16,8 @@ class Machine:
     """CPU seconds of all cores since the start: `busy` with any process, with `interrupts`, or
     `stolen` by the host.
 
-    What the kernel does for packets on the loopback device counts as an interrupt. It belongs to no
-    process, though those under test cause it.
+    The kernel's work on packets of the loopback device counts as an interrupt. It belongs to no
+    process, although the processes under test cause it.
     """
 
     busy_s: float

@@ -19,7 +19,7 @@ from gateway.commands.bench.server import STOP_TIMEOUT_S, TestedServer
 from gateway.commands.bench.validity import Conditions, objections
 
 OnProgress = Callable[[float, float], None]
-"""Called with the seconds of a run that are over and how many there are."""
+"""Called with the seconds of a run that are over, and the seconds that it has in all."""
 
 SERVICE_LEVEL_MS = 50.0
 """The most that the 99th percentile of each of the three delays may be."""
@@ -29,7 +29,8 @@ LONGEST_RUN_S = 3600.0
 """A load generator that takes longer has stopped."""
 
 BEYOND_S = 150.0
-"""Beside the measured stretch a run takes less: connections, openings and the last replies."""
+"""A run takes less than this beside the measured stretch: connections, openings and the last
+replies."""
 
 
 class RunFailed(Exception):
@@ -38,7 +39,7 @@ class RunFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One measurement: a server by its name, a scenario, so many sessions for some seconds."""
+    """One measurement: a server by its name, a scenario, a number of sessions, and seconds."""
 
     target: str
     scenario: Scenario
@@ -52,10 +53,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One load run. Delays are summaries in ms, None where nothing was measured.
+    """One load run. Delays are summaries in ms, None if nothing was measured.
 
-    `chunk_to_decision` begins with the input frame that made the decision possible. Where the
-    server does not tell which it was, it is the delay behind the fastest decision after the same
+    `chunk_to_decision` begins with the input frame that made the decision possible. If the server
+    does not tell which frame it was, it is the delay behind the fastest decision after the same
     clip in any run so far.
     """
 
@@ -83,7 +84,7 @@ class Run:
     decisions: tuple[tuple[int, float], ...]
     """The clip of each decided turn, and the ms from its last frame to the decision."""
     shares: tuple[float, ...] = ()
-    """The sessions of each worker process, as shares of all; empty where there is one process."""
+    """The sessions of each worker process, as shares of all; empty if there is one process."""
     lost: int = 0
     """Sessions that ended in the measured stretch and did not come back."""
     empty_mb: float = 0.0
@@ -95,7 +96,8 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether all sessions were there all the time: otherwise CPU and memory are of fewer."""
+        """Whether all sessions were there all the time: otherwise CPU and memory are those of
+        fewer."""
         return not (self.unopened or self.lost)
 
     @property
@@ -133,7 +135,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class LoadProcess:
-    """How the load generator is started: its module, the core that it has, where its clips are."""
+    """How the load generator is started: its module, its core, and the folder of its clips."""
 
     core: int
     speech: Path
@@ -245,7 +247,7 @@ def measure(
 
 
 def cores() -> tuple[int, int]:
-    """One core for the server, another for the generator; the same where there is only one."""
+    """One core for the server, another for the generator; the same if there is only one."""
     usable = sorted(os.sched_getaffinity(0))
     return usable[0], usable[-1]
 

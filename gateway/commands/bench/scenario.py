@@ -1,4 +1,4 @@
-"""The parts that the sessions of a load run have. Pure."""
+"""The roles of the sessions in a load run. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -23,7 +23,7 @@ LONGEST_LISTENING_S = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """The part of one session. Every `interrupts`-th reply is interrupted; 0: none."""
+    """The role of one session. Every `interrupts`-th reply is interrupted; 0: none."""
 
     does: Literal["silent", "talking", "answering"]
     interrupts: int = 0

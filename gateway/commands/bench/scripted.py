@@ -27,7 +27,7 @@ ANSWER = (
 
 
 def stages(heard: Sequence[str] = (ANSWER,)) -> Stages:
-    """Recognition hears these texts in turn; the interview is the real one."""
+    """The scripted stages: recognition gives these texts in turn; the interview is the real one."""
     policy = BreakerPolicy()
     transcriber = FakeTranscriber(texts=heard)
     responder = ScriptedInterviewer()

@@ -12,16 +12,16 @@ STEP = 1.5
 class Search:
     """Goes up or down from `start` until both sides are known, then halves the gap between them.
 
-    Ask for `next()`, try that many, and `tell` whether it held, until `next()` is None; then
-    `found` is the answer, 0 where nothing held.
+    Try as many sessions as `next()` says, and `tell` whether they held, until `next()` is None.
+    Then `found` is the answer, 0 if none held.
     """
 
     start: int
     most: int = 1000
     found: int = 0
-    """The largest number that held so far."""
+    """The largest number of sessions that has held so far."""
     failed: int | None = None
-    """The smallest that did not."""
+    """The smallest number of sessions that has not held."""
     tried: int = 0
 
     def next(self) -> int | None:

@@ -22,7 +22,7 @@ STOP_TIMEOUT_S = 15.0
 POLL_S = 0.02
 
 PORT = "{port}"
-"""Stands for the port in a command or an environment."""
+"""Replaced by the port in a command or an environment."""
 
 
 class ServerFailed(Exception):
@@ -60,9 +60,9 @@ class Used:
 
 
 class TestedServer:
-    """A server that serves within a `with` block, on `cores` alone. Ended by its process id.
+    """A server that serves within a `with` block, on `cores` only. It is ended by its process id.
 
-    Raises `ServerFailed` on entering when it does not become ready.
+    Entering raises `ServerFailed` if the server does not become ready.
     """
 
     def __init__(self, program: Program, cores: Collection[int]) -> None:
@@ -72,7 +72,7 @@ class TestedServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         self.start_s = 0.0
-        """From the process's start to the first answer."""
+        """Seconds from the process's start to the first answer."""
 
     @property
     def url(self) -> str:
@@ -166,7 +166,7 @@ class TestedServer:
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Have SIGTERM do what Ctrl-C does: no server outlives the measurement."""
+    """Make SIGTERM do what Ctrl-C does: no server outlives the measurement."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -185,7 +185,7 @@ def _allow_many_files() -> None:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has at this moment."""
+    """A port of 127.0.0.1 that is free at this moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -14,7 +14,7 @@ FRAME_MS = 20
 FRAME_SAMPLES = INPUT_RATE_HZ * FRAME_MS // 1000
 
 LONGEST_MS = 3_000
-"""A turn is cut off after so much: an answer of ordinary length, and many turns a minute."""
+"""A turn is cut off after this time: an answer of ordinary length, and many turns a minute."""
 
 SHORTEST_MS = 1_000
 
@@ -25,27 +25,27 @@ would flatter a server that leaves it out."""
 ROOM_S = 2
 
 CHUNK = 512
-"""Samples that the network judges at once."""
+"""The samples that the network judges at once."""
 SPEECH = 0.5
 """The probability from which on a chunk is speech."""
 PIECE = INPUT_RATE_HZ // 2
 JUDGED_S = 30.0
-"""Long enough for any machine; then something is broken."""
+"""The time limit for judging, enough for any machine; beyond it, something is broken."""
 ONSET_MS = 1_000
 """How much of a clip is searched for its onset."""
 
 _LOUD = 0.1
-"""Of the loudest frame's level: a clip's speech begins and ends there (-20 dB)."""
+"""A clip's speech begins and ends at this share of the loudest frame's level (-20 dB)."""
 _PAUSE_FRAMES = 15
-"""A pause of 300 ms parts two turns in a clip for which nobody has noted where it is spoken."""
+"""A pause of 300 ms separates two turns in a clip without notes of where it is spoken."""
 
 
 def turns(folder: Path) -> list[Samples]:
     """The speech in each audio file of a folder, one turn a file, in order of name.
 
-    Where a JSON file beside it has `segments`, the longest one is used; otherwise the longest
-    stretch without a pause. Quiet beginnings and ends are cut off. Raises `FileNotFoundError` where
-    there is nothing to say.
+    If a JSON file beside it has `segments`, the longest one is used; otherwise the longest stretch
+    without a pause. Quiet beginnings and ends are cut off. Raises `FileNotFoundError` if there is
+    no speech.
     """
     found = []
     for path in sorted([*folder.glob("*.wav"), *folder.glob("*.flac")]):
@@ -79,7 +79,7 @@ def levels(pcm: Samples) -> np.ndarray:
 
 
 def trimmed(pcm: Samples) -> Samples:
-    """Without what is quiet at its beginning and end."""
+    """The samples without the quiet parts at their beginning and end."""
     level = levels(pcm)
     if not len(level):
         return pcm[:0]

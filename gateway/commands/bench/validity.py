@@ -1,16 +1,17 @@
-"""Whether a run may be believed. Pure.
+"""Decides whether a load run is valid. Pure.
 
-A run in which the load generator was busy or late, or in which other processes or the machine's
-host took time, says more about them than about the server. It is invalid, and is made again.
+If the load generator was busy or late, or other processes or the machine's host took time, a run
+says more about them than about the server. It is invalid, and is made again.
 """
 
 from dataclasses import dataclass
 
 LAG_LIMIT_MS = 5.0
-"""The 99th percentile of how late the generator sent its frames: a tenth of the service level."""
+"""The limit for the 99th percentile of how late the generator sent its frames: a tenth of the
+service level."""
 
 GENERATOR_LIMIT = 0.8
-"""Of the generator's core."""
+"""The largest share of its core that the generator may use."""
 
 OTHERS_LIMIT = 0.15
 """Cores that other processes may use."""
@@ -21,7 +22,8 @@ STOLEN_LIMIT = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The run as the client and the machine saw it; 1.0 in `…_cores` is one whole core."""
+    """The conditions of a run, as the client and the machine measured them; 1.0 in `…_cores` is one
+    whole core."""
 
     lag_p99_ms: float
     generator_cores: float
@@ -30,7 +32,7 @@ class Conditions:
 
 
 def objections(seen: Conditions) -> tuple[str, ...]:
-    """Why a run is invalid, a clause for each reason; none where it is valid."""
+    """Why a run is invalid, a clause for each reason; empty if it is valid."""
     found = []
     if seen.lag_p99_ms > LAG_LIMIT_MS:
         found.append(f"the load generator was {seen.lag_p99_ms:.1f} ms late (p99)")

@@ -12,7 +12,7 @@ import numpy as np
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 KEY = bytes((0x5A, 0xC3, 0x17, 0x88))
-"""The masking key. Fixed: nobody is to be protected from what a benchmark sends to itself."""
+"""The masking key. It is fixed: data that a benchmark sends to itself needs no protection."""
 
 _FINAL = 0x80
 _NORMAL = 1000

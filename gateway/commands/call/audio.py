@@ -103,8 +103,7 @@ def frames(pcm: Samples, audio: AudioFormat) -> Iterator[bytes]:
 
 
 class Microphone:
-    """A source of frames, one for each 20 ms since `start`: speech, or silence where there is none.
-    It has no end. Pure.
+    """An endless source of frames, one for each 20 ms since `start`: speech, or else silence. Pure.
 
     Frames are due at fixed times: a late frame does not delay those after it.
     """

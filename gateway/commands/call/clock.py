@@ -56,7 +56,7 @@ class StreamClock:
         return unwrapped / self._rate_hz + self._offset
 
     def beside(self, other: "StreamClock", unwrapped: int) -> float:
-        """The local time of an unwrapped timestamp, by another stream's clock of the same
+        """The local time of an unwrapped timestamp, by the clock of another stream of the same
         sender."""
         if self._report is None or other._report is None or other._offset is None:
             return self.at(unwrapped)

@@ -37,7 +37,7 @@ CLIPS = Path("fixtures/audio")
 def call(arguments: argparse.Namespace) -> int:
     """Hold the conversation that the options of `parley call` describe; returns the exit code.
 
-    Raises `CommandFailed` where it cannot begin.
+    Raises `CommandFailed` if it cannot begin.
     """
     as_demo: bool = arguments.demo_barge_in
     path: Path | None = arguments.save or (demo.SAVED if as_demo else None)

@@ -37,12 +37,12 @@ class Dialogue:
         """How often a reply was paused and went on."""
 
     def begin(self) -> None:
-        """The caller begins to speak."""
+        """Note that the caller begins to speak."""
         self._before = self._newest
         self._silent_since = None
 
     def end(self, now: float) -> None:
-        """The caller has finished."""
+        """Note that the caller has finished."""
         self._silent_since = self._waiting_since = now
 
     def note(self, message: Mapping[str, Any], now: float) -> None:
@@ -72,7 +72,7 @@ class Dialogue:
                     self.answers += 1
 
     def hear(self, now: float) -> None:
-        """Reply audio has arrived."""
+        """Note that reply audio has arrived."""
         self._waiting_since = now
         if self._replying and self._heard_since is None:
             self._heard_since = now

@@ -28,7 +28,7 @@ OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0"}
 BIT_RATE = 64_000
 MOST_IN_MEMORY = 32 * 1024 * 1024
 MOST_BYTES = 2 * 1024 * 1024 * 1024
-"""The limit of all pictures; later ones are dropped."""
+"""The most bytes of all pictures; later pictures are dropped."""
 
 
 class Film:

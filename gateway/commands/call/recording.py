@@ -44,7 +44,7 @@ class CallRecording:
         self._placed = False
 
     def start(self, now: float) -> None:
-        """The time line begins, in silence."""
+        """Begin the time line, in silence."""
         self._origin = now
 
     def reply(self) -> None:
@@ -56,7 +56,7 @@ class CallRecording:
         self._reply = at_ms * self._audio.rate_hz // 1000
 
     def add(self, data: bytes, now: float) -> None:
-        """Audio came."""
+        """Add audio that has come."""
         pcm = decode(data, self._audio)
         if self._kept + len(pcm) > LONGEST_RECORDING_S * self._audio.rate_hz:
             return

@@ -39,16 +39,16 @@ class Screen(Protocol):
         """Print a remark about the call."""
 
     def play(self, name: str, duration_s: float) -> None:
-        """The caller begins to play a clip."""
+        """Show that the caller begins to play a clip."""
 
     def show(self, message: Mapping[str, Any]) -> None:
-        """A message of the server."""
+        """Show a message of the server."""
 
     def cut(self, dropped_ms: int) -> None:
-        """A `clear` has dropped `dropped_ms` of the reply that had been sent ahead."""
+        """Show that a `clear` has dropped `dropped_ms` of the reply that had been sent ahead."""
 
     def close(self, summary: Mapping[str, Any]) -> None:
-        """The call is over, well or badly. Nothing is shown afterwards."""
+        """End the output: the call is over, well or badly. Nothing is shown afterwards."""
 
 
 class PersonScreen:

@@ -92,7 +92,8 @@ class ServerAddress:
         return wanted
 
     def hello(self, audio: AudioFormat) -> dict[str, Any]:
-        """The first message. It names an interview only if the session was not made by us."""
+        """The first message. It names an interview only if the session was not made by this
+        command."""
         wire = {"encoding": audio.encoding, "rate": audio.rate_hz}
         message: dict[str, Any] = {
             "type": "hello",

@@ -58,7 +58,7 @@ async def connected(
 
 @contextmanager
 def _with_loopback(server: ServerAddress) -> Iterator[None]:
-    """Where the server is on this machine, offer the loopback address, which aioice leaves out."""
+    """If the server is on this machine, offer the loopback address, which aioice leaves out."""
     with ExitStack() as addresses:
         if server.host in ("localhost", "::1") or server.host.startswith("127."):
             addresses.enter_context(use_addresses(LOOPBACK, only=False))

@@ -1,4 +1,4 @@
-"""`parley capacity`: what this machine carries, and what so many calls need.
+"""`parley capacity`: how many sessions this machine carries, and what a number of calls needs.
 
 - `command` is the command;
 - `measuring` makes the figures of this machine: sessions by the load generator of `parley bench`,

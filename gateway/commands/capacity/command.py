@@ -22,13 +22,13 @@ MOST_BYTES = 1 << 20
 """A file of figures has some kilobytes."""
 
 CALLS = 1000
-"""Where nobody says how many."""
+"""The number of calls if none is given."""
 
 MOST_COLUMNS = 6
 
 
 def capacity(arguments: argparse.Namespace, settings: Callable[[], Settings]) -> int:
-    """Print the plan; 1 if a part of it could not be planned. Raises `CommandFailed`.
+    """Print the plan; returns 1 if a part of it could not be planned. Raises `CommandFailed`.
 
     `settings` are read only where something is measured.
     """
@@ -56,7 +56,7 @@ def capacity(arguments: argparse.Namespace, settings: Callable[[], Settings]) ->
 
 
 def kept(file: Path) -> CapacityFigures:
-    """The figures in a file. Raises `CommandFailed`."""
+    """Read the figures in a file. Raises `CommandFailed`."""
     try:
         with file.open("rb") as source:
             body = source.read(MOST_BYTES + 1)

@@ -7,21 +7,21 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 VERSION: Literal[1] = 1
-"""Of the form in a file."""
+"""The version of the form in a file."""
 
 FULL = 0.8
-"""Of a core: what sessions may use before the service level breaks, where that was not tried.
+"""The share of a core that sessions may use before the service level breaks, if that was not tried.
 Assumed."""
 
 MOST = 1e9
-"""No figure is larger: what is, was not measured."""
+"""The largest value of a figure; a larger one cannot have been measured."""
 
 LEAST = 1e-6
-"""No figure that is divided by is smaller."""
+"""The smallest value of a figure that is a divisor."""
 
 Measured = Annotated[float, Field(ge=LEAST, le=MOST, allow_inf_nan=False)]
 MeasuredOrNone = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
-"""0 where less was used than can be measured."""
+"""0 if less was used than can be measured."""
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
@@ -31,8 +31,8 @@ class RecogniserFigures:
     """The recogniser that the settings choose.
 
     `factor` is how long it takes for a second of speech while it has nothing else to do (its
-    real-time factor), `cores` what it uses meanwhile. All three figures are None at a `server`,
-    which is somebody else's machine, and where they could not be measured.
+    real-time factor), `cores` what it uses meanwhile. All three figures are None for a `server`,
+    which is somebody else's machine, and if they could not be measured.
     """
 
     provider: str
@@ -47,9 +47,9 @@ class RecogniserFigures:
 class RedisFigures:
     """The work that sessions give Redis, measured at a redis-server that serves nobody else.
 
-    A turn asks for `turn_commands`, those within scripts counted, and for `turn_cpu_ms` of the one
-    thread that runs them; it adds `turn_kb` to the `session_kb` that a session has once it has
-    begun. A session without turns asks for next to nothing.
+    A turn takes `turn_commands`, including those within scripts, and `turn_cpu_ms` of the one
+    thread that runs them. It adds `turn_kb` to the `session_kb` of a session that has begun. A
+    session without turns takes next to nothing.
     """
 
     turn_commands: MeasuredOrNone
@@ -60,11 +60,11 @@ class RedisFigures:
 
 @dataclass(frozen=True, slots=True)
 class CapacityFigures:
-    """The figures of one machine. A figure that was not measured is None; `doubts` tell why, and
-    name the reasons not to trust the others.
+    """The figures of one machine. A figure that was not measured is None. `doubts` say why, and
+    give reasons not to trust other figures.
 
-    `sessions_by` is "search" where `sessions_per_core` held the service level and a twentieth more
-    did not, and "cpu" where it was estimated from `session_cpu_ms`, the CPU of a session-second.
+    `sessions_by` is "search" if `sessions_per_core` held the service level and a twentieth more did
+    not, and "cpu" if it was estimated from `session_cpu_ms`, the CPU of a session-second.
     """
 
     version: Literal[1]

@@ -1,4 +1,4 @@
-"""Measures this machine for planning: sessions, recognition, and what they ask of Redis."""
+"""Measures this machine for planning: sessions, recognition, and their load on Redis."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,22 +29,22 @@ QUICK_SESSIONS, QUICK_S = 50, 20.0
 SECONDS, START, MOST = 30.0, 100, 1000
 
 UNDONE = 0.1
-"""Of a run's length: how late a server may be at most, and so how much of its work may be missing,
-where only its CPU is asked for."""
+"""The share of a run's length by which a server may be late, and so the share of its work that may
+be missing, if only its CPU is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadTrial:
-    """A load run, and what Redis did for it; None where there was none."""
+    """A load run, and what Redis did for it; None if there was none."""
 
     run: Run
     redis: RedisFigures | None
 
 
 def measured(settings: Settings, told: Console, *, quick: bool) -> CapacityFigures:
-    """The figures of this machine. Says on `told` what it does, and how long that takes.
+    """The figures of this machine. Prints on `told` what it does, and how long that takes.
 
-    Raises `RunFailed` and `ServerFailed`, where there are no figures at all.
+    Raises `RunFailed` and `ServerFailed` if there are no figures at all.
     """
     say(told, "1 of 2: recognition, the configured recogniser alone, some seconds …")
     doubts: list[str] = []
@@ -72,8 +72,8 @@ def say(told: Console, line: str) -> None:
 
 
 def trial(sessions: int, seconds: float, on_progress: OnProgress, *, with_redis: bool) -> LoadTrial:
-    """One load run against a gateway of its own; `with_redis` its sessions are in a Redis of its
-    own, too, otherwise in SQLite."""
+    """Make one load run against a gateway of its own. Sessions are stored in a Redis of its own if
+    `with_redis`, otherwise in SQLite."""
     made = program(sessions)
     environment = dict(made.environment)
     server_core, core = cores()
@@ -101,10 +101,10 @@ def trial(sessions: int, seconds: float, on_progress: OnProgress, *, with_redis:
 
 
 def redis_figures(run: Run, seen: Sequence[RedisUse]) -> RedisFigures | None:
-    """The work that a turn and a session gave Redis; None where it was not measured.
+    """The work that a turn and a session gave Redis; None if it was not measured.
 
-    `seen` is its use before the gateway started and after that, and at the beginning and the end of
-    the measured stretch. What it does while nobody talks is left out.
+    `seen` is the use of Redis before the gateway started and after that, and at the beginning and
+    the end of the measured stretch. The work of Redis while nobody talks is left out.
     """
     if len(seen) < 4 or not done(run) or not run.spoken:
         return None
@@ -149,8 +149,8 @@ def estimated(seen: LoadTrial) -> CapacityFigures:
 
 
 def done(run: Run) -> bool:
-    """Whether the server did what all its sessions asked for, though others kept it from doing so
-    at once: otherwise its CPU is that of fewer turns."""
+    """Whether the server did all the work of its sessions, even if other programs delayed it:
+    otherwise its CPU is that of fewer turns."""
     delays = (run.lateness, run.decision_to_first, run.chunk_to_decision)
     if not run.complete or run.missed or run.faults or run.cpu_ms <= 0:
         return False

@@ -1,4 +1,4 @@
-"""A redis-server of its own for one load run, and what it had to do."""
+"""Runs a redis-server for one load run, and measures what it had to do."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ POLL_S = 0.02
 
 
 def missing() -> str | None:
-    """Why none can be started here, or None."""
+    """Why no redis-server can be started here, or None."""
     if shutil.which(PROGRAM) is None:
         return f"{PROGRAM} is not installed here"
     if find_spec("redis") is None:
@@ -31,8 +31,8 @@ def missing() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RedisUse:
-    """The work of a redis-server since its start, at a time of the monotonic clock. `cpu_s` is the
-    CPU time of the thread that runs commands."""
+    """The work that a redis-server has done since its start, at a time of the monotonic clock.
+    `cpu_s` is the CPU time of the thread that runs commands."""
 
     at_s: float
     commands: int
@@ -41,10 +41,11 @@ class RedisUse:
 
 
 class OwnRedis:
-    """It runs within a `with` block, on a port of 127.0.0.1, with the settings of docs/storage.md.
+    """A redis-server within a `with` block, on a port of 127.0.0.1, with the settings of
+    docs/storage.md.
 
-    Raises `ServerFailed` on entering where it does not answer. Call nothing where `missing` has a
-    reason.
+    Entering raises `ServerFailed` if it does not answer. Check `missing` before: if it has a
+    reason, use nothing else.
     """
 
     def __init__(self) -> None:
@@ -97,7 +98,7 @@ class OwnRedis:
         self._stop()
 
     def used(self) -> RedisUse:
-        """The use so far, without these questions. Raises `ServerFailed` where no answer comes."""
+        """The use so far, without these queries. Raises `ServerFailed` if no answer comes."""
         from redis.exceptions import RedisError
 
         self._asked += 1
@@ -141,6 +142,6 @@ class OwnRedis:
 
 
 def _cpu_s(told: Mapping[str, Any], kind: str) -> float:
-    """Before Redis 7.0 that of all threads together."""
+    """CPU seconds of the thread that runs commands; before Redis 7.0, of all threads together."""
     whole = told[f"used_cpu_{kind}"]
     return float(told.get(f"used_cpu_{kind}_main_thread", whole))

@@ -1,7 +1,7 @@
-"""From the figures of a machine to what calls need. Pure.
+"""Plans machines and Redis for a number of calls, from the figures of one machine. Pure.
 
-Whatever is counted is rounded up, and each group of machines has one more than the calls need: so
-one may be lost, or be restarted, and the others carry all calls within their head room.
+Counts are rounded up, and each group of machines has one more than the calls need: if one is lost
+or restarted, the others carry all calls within their head room.
 """
 
 import math
@@ -11,19 +11,19 @@ from typing import Any
 from gateway.commands.capacity.figures import CapacityFigures, RecogniserFigures, RedisFigures
 
 LOAD_PERCENT = 70
-"""Of what was measured: what is planned for. The rest is for minutes in which more people speak,
-and for other work on the machine. Assumed."""
+"""The share of the measured load that is planned for. The rest is for minutes in which more people
+speak, and for other work on the machine. Assumed."""
 
 SPEAKING_PERCENT = 40
-"""Of the people in calls: those who speak at the same time. Assumed: the interviewer speaks as
+"""The share of the people in calls who speak at the same time. Assumed: the interviewer speaks as
 well, and people think."""
 
 DECODES = 2
-"""How often an answer is recognised: at its end, and once before, in a pause that was no end, where
-answers are prepared in silences. Assumed."""
+"""How often an answer is recognised: at its end, and once before, in a pause that was not its end,
+if answers are prepared in silences. Assumed."""
 
 TURNS = 15
-"""Of the longest interview that there is."""
+"""The turns of the longest interview."""
 
 TURN_S = 8
 """How long a turn lasts, from one answer's end to the next. Assumed, and short."""
@@ -32,10 +32,10 @@ REDIS_COPIES = 2
 """Redis needs up to its size again while it writes its file anew."""
 
 SPARE = 1
-"""The machines of a group that may be away."""
+"""How many machines of a group may be away."""
 
 _ROUNDING = 1e-9
-"""0.7 / 0.1 is seven, whatever the processor says."""
+"""Makes 0.7 / 0.1 seven, whatever the processor's result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,9 @@ class Assumptions:
 class Machines:
     """Equal machines with equally many processes, the spare one included.
 
-    A process `carries` so many calls, or streams, within the head room, and has `cores_each` cores.
-    `memory_mb` is that of one machine while another one is away; None where it was not measured.
+    A process `carries` this many calls, or streams, within the head room, and has `cores_each`
+    cores. `memory_mb` is that of one machine while another one is away; None if it was not
+    measured.
     """
 
     carries: int
@@ -88,10 +89,10 @@ class RedisNeed:
 
 @dataclass(frozen=True, slots=True)
 class CallsPlan:
-    """The machines and the Redis for so many calls at the same time.
+    """The machines and the Redis for a number of calls at the same time.
 
-    A part is None where it could not be planned; `recognition` also where a server recognises. Each
-    of the `gaps` tells why a part is missing, or which part is too much for one Redis.
+    A part is None if it could not be planned; `recognition` also if a server recognises. Each of
+    the `gaps` says why a part is missing, or which part is too much for one Redis.
     """
 
     calls: int

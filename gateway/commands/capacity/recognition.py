@@ -1,5 +1,5 @@
-"""How long the configured recogniser takes for speech on this machine, while it has nothing else
-to do."""
+"""Measures how long the configured recogniser takes for speech on this machine while it does
+nothing else."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ from stages.registry import AUTO, NoProvider, choose
 from stages.third_party import describe
 
 ANSWER = ("answer.flac", "last.flac")
-"""Two clips of the package, one after the other: ten seconds, as long as a usual answer."""
+"""Two clips of the package, played one after the other: ten seconds, as long as a usual answer."""
 
 ROUNDS, QUICK_ROUNDS = 5, 3
 ROUND_S = 60.0
@@ -45,8 +45,8 @@ class NotMeasured(Exception):
 def recognition(settings: Settings, *, quick: bool) -> tuple[RecogniserFigures, tuple[str, ...]]:
     """The figures of the recogniser that the settings choose, and doubts about them.
 
-    Where a worker elsewhere is chosen, it is the one that `parley worker stt` would use on this
-    machine. One at a server is not asked. Raises `NotMeasured`.
+    If the settings choose a worker elsewhere, the recogniser that `parley worker stt` would use on
+    this machine is measured. A recogniser at a server is not measured. Raises `NotMeasured`.
     """
     name = wanted(settings)["stt"]
     known = replace(options(settings), stt_workers=(), tts_workers=())
@@ -86,9 +86,9 @@ def answer() -> Samples:
 async def timed(
     stage: Any, speech: Samples, rounds: int
 ) -> tuple[RecogniserFigures, tuple[str, ...]]:
-    """Have it recognise the speech so often, each time after the last, and once before they count.
+    """Recognise the speech `rounds` times in a row, after once that does not count.
 
-    The median counts. `StageFailed` and `TimeoutError` come through.
+    The median time counts. Raises `StageFailed` and `TimeoutError`.
     """
     text = await _recognised(stage, speech)  # it allocates memory, and more
     took_s: list[float] = []
@@ -118,7 +118,7 @@ async def timed(
 
 
 async def _recognised(stage: Any, speech: Samples) -> str:
-    """The text, as fast as it can be had."""
+    """The recognised text, as fast as the recogniser gives it."""
     languages = getattr(stage, "languages", None)
     language = "en" if languages is None or "en" in languages else languages[0]
     text = ""
@@ -135,6 +135,6 @@ async def _recognised(stage: Any, speech: Samples) -> str:
 
 
 def _cpu_s() -> float:
-    """CPU seconds of this process and of those below it."""
+    """CPU seconds of this process and its child processes."""
     own = os.getpid()
     return sum(map(resources.cpu_s, (own, *resources.descendants(own))))

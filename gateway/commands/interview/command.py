@@ -56,7 +56,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
 
 
 class _Interview:
-    """One interview. It waits for the person outside of the event loop."""
+    """One interview. It waits for the person while the event loop does not run."""
 
     def __init__(
         self,

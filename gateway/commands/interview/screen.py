@@ -27,26 +27,26 @@ class TextScreen(Protocol):
     prompt: str
 
     def opened(self, view: InterviewView, where: str, *, resumed: bool, interactive: bool) -> None:
-        """The interview begins, or resumes."""
+        """Show that the interview begins, or resumes."""
 
     def question(self, view: InterviewView) -> None:
-        """The interviewer's text, which ends in a question or a farewell."""
+        """Show the interviewer's text, which ends in a question or a farewell."""
 
     def answer(self, view: InterviewView, text: str, *, typed: bool) -> None:
-        """An answer. A `typed` one is visible in the terminal already."""
+        """Show an answer. A `typed` one is visible in the terminal already."""
 
     def say(self, text: str) -> None:
-        """A remark."""
+        """Show a remark."""
 
     def kept(self, command: str) -> None:
-        """The session is kept, and `command` resumes it."""
+        """Show that the session is kept, and that `command` resumes it."""
 
     @contextmanager
     def busy(self, text: str, *, long: bool) -> Iterator[None]:
-        """Show that something takes a while; only a `long` wait leaves a line on the screen."""
+        """Show that a step takes a while; only a `long` wait leaves a line on the screen."""
 
     def report(self, report: Report, saved: Path) -> None:
-        """The report in short, and its file."""
+        """Show the report in short, and its file."""
 
 
 class PersonTextScreen:

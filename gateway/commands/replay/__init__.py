@@ -1,7 +1,7 @@
-"""`parley replay`: a recorded session decided again, and shown.
+"""`parley replay`: repeats the decisions of a recorded session, and shows them.
 
-The journal becomes lanes along the session's time. The terminal shows them second by second, an
-HTML page as a whole. `run` is the command.
+The journal becomes lanes along the session's time. The terminal shows the lanes second by second,
+an HTML page shows them as a whole. `run` is the command.
 """
 
 from gateway.commands.replay.command import run

@@ -1,4 +1,4 @@
-"""`parley replay`: a recorded session decided again, and shown second by second."""
+"""`parley replay`: repeats the decisions of a recorded session, and shows them second by second."""
 
 import argparse
 import itertools

@@ -1,5 +1,5 @@
-"""A session's timeline as one HTML page that needs no network, and of other files only the person's
-audio, where that was kept.
+"""A session's timeline as one HTML page. It needs no network, and no other file but the person's
+audio, if that was kept.
 
 The recording is data to the page, never markup: text is escaped, the lanes are JSON without any
 `<`, the script writes only text nodes, and a content security policy admits only this script and
@@ -32,8 +32,8 @@ def page(
     audio: str = "",
     spoken: Sequence[tuple[int, float]] = (),
 ) -> str:
-    """The page. `audio` is the relative URL of the person's audio, "" where there is none, and
-    `spoken` has the turns with the seconds at which each begins in it."""
+    """The page. `audio` is the relative URL of the person's audio, "" if there is none, and
+    `spoken` has the turns with the seconds at which each begins in the audio."""
     return TEMPLATES.render(
         "timeline.html",
         style=STYLE,
@@ -72,7 +72,7 @@ def _seconds(at_ms: float) -> str:
 
 
 def _data(replayed: Replayed, lanes: JournalTimeline) -> Markup:
-    """The script's data, as JSON that can stand inside a `script` element."""
+    """The script's data, as JSON that may be put into a `script` element."""
     policy = replayed.policy
     data = {
         "end": lanes.end,

@@ -27,7 +27,7 @@ class JournalAudio:
 
 
 def beside(journal: Path, replayed: Replayed) -> JournalAudio | None:
-    """The audio that was kept with a journal; None where there is none."""
+    """The audio that was kept with a journal; None if there is none."""
     path = journal.with_suffix(AUDIO)
     try:
         size = path.stat().st_size

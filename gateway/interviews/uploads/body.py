@@ -78,7 +78,7 @@ class UploadBody:
 
 
 def takes(headers: Mapping[str, str]) -> bool:
-    """Whether the request's media type is that of an upload, and not JSON, say."""
+    """Whether the request's media type is one of an upload, and not JSON, for example."""
     media_type = _media_type(headers)
     return media_type == "multipart/form-data" or _is_audio(media_type)
 

@@ -56,7 +56,8 @@ class LiveFirst:
             self._ours[id(stage)] -= 1
 
     async def run(self, work: Callable[[], Awaitable[T]], budget: WaitBudget) -> T:
-        """Do `work` while there is no live speech; if some begins, cancel it and start it anew.
+        """Do `work` while there is no live speech; if live speech begins, cancel the work and start
+        it anew.
 
         Uploads get their turn in the order of the calls. Raises `UploadBusy` when `budget` is used
         up, and what `work` raises.

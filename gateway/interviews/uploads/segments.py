@@ -41,7 +41,7 @@ class Span:
 
 @dataclass(slots=True)
 class SpeechRuns:
-    """Where a recording contains speech, from a detector's probabilities."""
+    """Finds where a recording contains speech, from a detector's probabilities."""
 
     _ends: list[int] = field(default_factory=list)
     _speech: list[float] = field(default_factory=list)
@@ -94,7 +94,7 @@ class SpeechRuns:
 
 
 def _longest_pause(group: Sequence[Span]) -> int:
-    """The index of the run before which to cut: after the longest pause, late if possible."""
+    """The index of the run before which to cut: after the longest pause, if possible a late one."""
     half = (LONGEST_MS // 2 - AROUND_MS) * _MS
     late = [i for i in range(1, len(group)) if group[i - 1].end - group[0].start >= half]
     return max(late or range(1, len(group)), key=lambda i: group[i].start - group[i - 1].end)
