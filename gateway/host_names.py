@@ -10,8 +10,8 @@ import unicodedata
 _DOTS = str.maketrans("。．｡", "...")
 _LONGEST_LABEL = 63
 _LONGEST_NAME = 253
-"""In ASCII (RFC 1035), and no name has fewer letters there than before. What is longer is not even
-looked at: punycode takes a time that grows with the square."""
+"""The most characters in ASCII (RFC 1035); the form with letters is never longer. A longer name is
+refused at once: the time that punycode takes grows with the square of the length."""
 
 
 def host_of(header: str) -> str:
@@ -26,7 +26,7 @@ def host_of(header: str) -> str:
 
 
 def ascii_origin(origin: str) -> str:
-    """An origin with its name in ASCII. Raises `ValueError` where that cannot be."""
+    """An origin with its name in ASCII. Raises `ValueError` if that cannot be."""
     if origin.isascii():
         return origin
     scheme, mark, rest = origin.partition("://")

@@ -1,7 +1,7 @@
 """Logging to standard error, one line for each event: as text, or as JSON for machines.
 
 Both forms name the request and the session on whose behalf the current task runs, and hide secrets:
-those of the settings wherever they stand, and what looks like a credential.
+those of the settings, wherever they occur, and text that looks like a credential.
 """
 
 import json
@@ -107,7 +107,7 @@ class JsonLine(logging.Formatter):
     """Formats a record as one JSON object in one line of ASCII.
 
     `time` (UTC), `level`, `logger` and `message` are always there; `correlation_id`, `session` and
-    `turn` where the task works for one, `exception` where one was logged, and the record's own
+    `turn` if the task works for one, `exception` if one was logged, and the record's own
     fields (see `fields_of`), which come before those of the task.
     """
 

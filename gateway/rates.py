@@ -16,13 +16,13 @@ class Rate:
 
     @property
     def window_s(self) -> float:
-        """After so much quiet the whole burst may come again."""
+        """The time after which the whole burst may come again."""
         return self.every_s * self.burst
 
 
 def parse_rate(text: str) -> Rate:
-    """A rate such as "5/s", "60/min" or "60/min:120", which allows 120 at once; else as many as
-    its number. Raises `ValueError`."""
+    """Parse a rate such as "5/s", "60/min" or "60/min:120", which allows 120 at once; without
+    ":120" the burst is the rate's own number. Raises `ValueError`."""
     found = FORM.fullmatch(text)
     count = int(found["count"]) if found is not None else 0
     burst = int(found["burst"] or count) if found is not None else 0

@@ -5,7 +5,7 @@
     redis://[USER:PASSWORD@]HOST[:6379][/DB]
     redis+sentinel://[USER:PASSWORD@]HOST[:26379],HOST[:26379],…/NAME[/DB]
 
-`rediss` in place of `redis` is TLS, to the Sentinels as well.
+With `rediss` in place of `redis` all connections use TLS, those to the Sentinels as well.
 """
 
 import re
@@ -48,7 +48,7 @@ class RedisAddress:
 
 
 def parse_redis_url(text: str) -> RedisAddress:
-    """The address. Raises `ValueError`, whose text never has a part of the URL in it."""
+    """Parse the URL. Raises `ValueError`, whose text never contains a part of the URL."""
     parts = urlsplit(text)
     scheme, sentinel, rest = parts.scheme.partition(_SENTINEL)
     if scheme not in ("redis", "rediss") or rest or any(map(str.isspace, text)):
@@ -81,13 +81,13 @@ def parse_redis_url(text: str) -> RedisAddress:
 
 
 def shown(url: str) -> str:
-    """A Redis URL that may be shown: without user, password and options."""
+    """The URL in a form that may be shown: without user, password and options."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def option_secrets(url: str) -> Iterator[str]:
-    """The passwords among the options of a URL, as they stand there and in plain."""
+    """The passwords among the options of a URL, as written there and decoded."""
     try:
         query = urlsplit(url).query
     except ValueError:  # several URLs

@@ -33,7 +33,7 @@ GATHER_S = 0.1
 """How long a scene that is shorter than `LEAST_MS` waits for more speech."""
 
 MOST_WAITING_MS = 10_000
-"""Speech that waits for a server: twice the look-ahead. Beyond that the oldest is dropped."""
+"""The most speech that waits for a server: twice the look-ahead. The oldest is dropped first."""
 
 KEPT_MS = 3_000
 """How long pictures are kept after their audio was sent: a resumed reply repeats its last word."""

@@ -29,7 +29,7 @@ Key = tuple[str, int, AvatarMood]
 def ask(
     animators: Guard[Animator], scene: Scene, on_degraded: OnDegraded | None = None
 ) -> Stream[AvatarFrame]:
-    """Have a scene animated. The caller skips items that are no picture (`is_picture`)."""
+    """Animate a scene. The caller skips items that are no picture (`is_picture`)."""
     return animators.stream(
         lambda stage: stage.animate(scene),
         useful=is_picture,

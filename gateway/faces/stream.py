@@ -37,7 +37,7 @@ FRAME_MS = MESSAGE_LEVELS[0].frame_ms
 """Of the best level: a multiple of playout's frame, which is 20 ms."""
 
 BUSY = "the server is busy"
-"""Why a face begins with fewer pictures."""
+"""The reason that is given if a face begins with fewer pictures."""
 
 SOON_S = 0.02
 """How long a picture takes to be drawn, with a margin."""

@@ -11,9 +11,9 @@ from stages.avatar.studio import Studio
 
 
 def studio_of(settings: Settings, ladder: Ladder) -> Studio | None:
-    """The studio with every face that clients may name; None where faces are not drawn here.
+    """The studio with every face that clients may name; None if faces are not drawn here.
 
-    Raises `FaceError` where the configured face has changed since the settings were read.
+    Raises `FaceError` if the configured face has changed since the settings were read.
     """
     if settings.avatar_video == "off" or find_spec("resvg_py") is None:
         return None

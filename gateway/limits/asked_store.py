@@ -1,7 +1,7 @@
-"""Asks a store to count calls while it answers, and reports when it does not.
+"""Asks a store to count calls, and notices when the store does not answer.
 
-Time in which this process's loop was late does not count as silence of the store, whose answer may
-have come unread. Limits must not be switched off because a process is busy.
+Time in which this process's loop was late does not count as silence of the store, because the
+store's answer may have come unread. Limits must not be switched off because a process is busy.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ ANSWER_S: Final = 1.0
 """How long a call waits to be counted; Redis takes some 0.1 ms. Assumed."""
 
 PAUSE_S: Final = 1.0
-"""While nothing can be counted, one call at a time tries it, so long after the last one. The others
-do not wait."""
+"""While the store is away, one call at a time tries it, this long after the last one. The other
+calls do not wait."""
 
 TICKS: Final = 4
 LATE_S: Final = 0.1
-"""A timer that fires so much too late tells that the loop was held up. Assumed."""
+"""A timer that fires this much too late shows that the loop was held up. Assumed."""
 
 MOST_TICKS: Final = 2 * TICKS
-"""After so many a call has waited long enough, also where the loop is late all the time."""
+"""After this many ticks a call has waited long enough, even if the loop is late all the time."""
 
 
 class NotCounted(Exception):
-    """A call was not counted. `busy`: not because the store is away, but because too many calls ask
-    it, or because this process is late."""
+    """A call was not counted. `busy`: the store is not away, but too many calls wait for it, or
+    this process is late."""
 
     def __init__(self, *, busy: bool = False) -> None:
         super().__init__(busy)
@@ -54,7 +54,7 @@ class AskedStore:
         return self._lost
 
     async def ask(self, counted: Callable[[], Awaitable[T]], *, anyway: bool = False) -> T:
-        """The result of `counted`. Raises `NotCounted`.
+        """Return the result of `counted`. Raises `NotCounted`.
 
         While the store is away, one call at a time tries it; with `anyway`, this one always does.
         """
@@ -96,8 +96,8 @@ class AskedStore:
 class _Silence:
     """Ends a wait after `TICKS` that came in time, or after `MOST_TICKS`.
 
-    One that comes late does not count, whatever its length: an answer that has come meanwhile is
-    read before the next one.
+    A tick that comes late does not count, however late: an answer that has come meanwhile is read
+    before the next tick.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -113,14 +113,14 @@ class _Silence:
         self._next()
 
     def end(self) -> None:
-        """The wait is over, one way or the other."""
+        """End the wait, with an answer or without."""
         if self._handle is not None:
             self._late = self._late or self._is_late(self._handle.when())
             self._handle.cancel()
 
     @property
     def is_ours(self) -> bool:
-        """Whether it says nothing of the store, since the loop was late."""
+        """Whether the silence says nothing about the store, because the loop was late."""
         return self._late and self._left > 0
 
     def _next(self) -> None:

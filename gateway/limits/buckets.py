@@ -1,8 +1,8 @@
 """Decides whether a request may come now: token buckets, and quotas of a day. Pure.
 
-A bucket is one number: when it will be full again. That is the same as counting tokens which drip
-in at the rate (the generic cell rate algorithm): each request moves the moment by `every_s`, and
-may not move it further than the whole burst away.
+A bucket is one number: the time at which it will be full again. That is the same as counting tokens
+which drip in at the rate (the generic cell rate algorithm): each request moves this time by
+`every_s`, but not further away than the whole burst.
 """
 
 import math
@@ -16,7 +16,7 @@ DAY_S = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A limit of the requests of `name`; `policy` says which limit it is."""
+    """A limit on the requests of `name`; `policy` says which limit it is."""
 
     policy: str
     name: str
@@ -46,8 +46,8 @@ Limit = Bucket | Quota
 class LimitVerdict:
     """The verdict of one limit on a request.
 
-    After it, `remaining` requests may come at once; `most` requests may in `reset_s` seconds, and
-    the next one in `wait_s` seconds.
+    After the request, `remaining` requests may come at once; `most` requests may come at once in
+    `reset_s` seconds, and the next request in `wait_s` seconds.
     """
 
     limit: Limit
@@ -71,7 +71,7 @@ class LimitVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The verdicts, and what is kept from now on: by key a number, and when it may be forgotten.
+    """The verdicts, and the changes to keep: for each key its number, and when that may be dropped.
 
     `changes` is empty where a limit refuses: then the request is counted nowhere.
     """

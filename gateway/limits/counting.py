@@ -1,8 +1,9 @@
-"""Where the numbers of limits are: in this process, or in Redis for all processes.
+"""Keeps the counts of limits: in this process, or in Redis for all processes.
 
-In memory the least recently used are forgotten beyond `MOST_KEPT` of each limit, so that no number
-of clients takes more memory; a client that is forgotten begins anew. Strangers have network
-addresses alone, so however many come, no key, quota or service is forgotten for them.
+In memory, each limit keeps at most `MOST_KEPT` counts and drops the least recently used ones, so
+that the number of clients does not matter for memory; a client that was dropped begins anew.
+Unknown clients are counted by network address only, so however many come, no count of a key, quota
+or service is dropped for them.
 """
 
 import time
@@ -59,21 +60,22 @@ if not refused then
 end
 return answers
 """
-"""Decides as `buckets.take` does, by the clock of Redis, in whole microseconds, as one step."""
+"""A script that decides as `buckets.take` does, in one step, by the clock of Redis in whole
+microseconds."""
 
 
 class Counting(Protocol):
     """Counts requests."""
 
     async def count(self, limits: Sequence[Limit]) -> tuple[LimitVerdict, ...]:
-        """Count a request against all limits, or, where one refuses it, against none.
+        """Count a request against all limits, or against none if one refuses it.
 
-        Raises `StoreError` where nothing can be counted now.
+        Raises `StoreError` if nothing can be counted now.
         """
 
 
 class MemoryCounting:
-    """The numbers of one process, at most `most_kept` of each limit.
+    """The counts of one process, at most `most_kept` of each limit.
 
     `clock` gives seconds since the epoch.
     """
@@ -84,7 +86,7 @@ class MemoryCounting:
         self._clock = clock
         self._most_kept = most_kept
         self._kept: dict[str, OrderedDict[str, float]] = {}
-        """By the policies of limits, which are few."""
+        """The counts by the limits' policies, of which there are few."""
 
     def __len__(self) -> int:
         return sum(map(len, self._kept.values()))
@@ -109,7 +111,7 @@ Evaluate = Callable[[str, Sequence[Any]], Any]
 
 
 class RedisCounting:
-    """The numbers that all processes share."""
+    """The counts that all processes share."""
 
     def __init__(self, evaluate: Evaluate) -> None:
         self._evaluate = evaluate

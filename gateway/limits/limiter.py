@@ -1,4 +1,4 @@
-"""Which limits a request has, and what happens while nothing can be counted."""
+"""Applies the limits of a deployment to requests, also while nothing can be counted."""
 
 import math
 from collections import Counter
@@ -18,11 +18,11 @@ Down = Literal["auto", "open", "closed"]
 
 
 class LimitsUnavailable(Exception):
-    """Requests cannot be counted now, and this one is not let through without."""
+    """Requests cannot be counted now, and this one is not let through uncounted."""
 
 
 class LimitRule(NamedTuple):
-    """One limit, by its policy: at most so many requests in so many seconds."""
+    """One limit, by its policy: at most `most` requests in `window_s` seconds."""
 
     policy: str
     most: int
@@ -33,8 +33,8 @@ class LimitRule(NamedTuple):
 class LimitRules:
     """The limits of a deployment; None: there is none.
 
-    `down` says what happens to requests that cannot be counted. "auto": they go on, but not those
-    that a quota counts.
+    `down` says what happens to requests that cannot be counted. "auto": they are let through,
+    except those that a quota counts.
     """
 
     address: Rate | None = None
@@ -60,10 +60,10 @@ class LimitRules:
 class Limiter:
     """Counts requests by the rules. Every method raises `LimitsUnavailable`; it may be cancelled.
 
-    A request that one of its limits refuses is counted against none; `refused` counts those, by
-    the policy that refused. Where too many wait to be counted at once, which is what limits are
-    for, or the process is too busy to count, those beyond are refused, and not let through as while
-    nothing can be counted.
+    A request that one of its limits refuses is counted against none; `refused` counts these
+    requests, by the policy that refused. If too many requests wait to be counted, or the process is
+    too busy to count, the requests beyond are refused: limits are made for such load. They are not
+    let through, as requests are while the store is away.
     """
 
     def __init__(self, rules: LimitRules, counting: Counting) -> None:
@@ -85,10 +85,10 @@ class Limiter:
     async def client(
         self, client: str | None, service: str | None, *, changes: bool
     ) -> tuple[LimitVerdict, ...]:
-        """Count a request of a client that has shown who it is, None where nobody has to.
+        """Count a request of a known client; None: clients need not say who they are.
 
-        `service` is the one behind the gateway to which it goes. `changes` says whether it does
-        more than read: a quota counts those.
+        `service` is the service behind the gateway that the request goes to. `changes` says whether
+        it does more than read: a quota counts only such requests.
         """
         rules = self.rules
         limits: list[Limit] = []

@@ -1,9 +1,9 @@
 """Decides whether tokens of models may be used: quotas of a day and of a month (UTC). Pure.
 
-How many tokens a call takes is known when it is over. So a call that begins is counted with what
-its request has at least, and it may begin while less than the quota is used; the rest is added
-afterwards. Calls that are under way when a quota is used up come to their ends. So that many at
-once do not use it up many times over, none begins while others may take what is left.
+The tokens of a call are known only when it is over. So a call may begin while less than the quota
+is used. It is counted with the least that its request has, and the rest is added afterwards. Calls
+that are under way when a quota is used up are not stopped. No call begins while those under way may
+use up what is left: otherwise many calls at once could use the quota many times over.
 """
 
 import math
@@ -27,11 +27,11 @@ class TokenQuota:
     period: Period
 
     def key(self, now: float) -> str:
-        """Where the tokens of the period that `now` (a Unix time) lies in are counted."""
+        """The key that counts the tokens of the period that contains `now` (a Unix time)."""
         return f"quota:{self.policy}:{_began(self.period, now):%Y-%m-%d}:{self.name}"
 
     def ends_at(self, now: float) -> float:
-        """When that period is over, a Unix time."""
+        """The end of that period, a Unix time."""
         began = _began(self.period, now)
         if self.period == "day":
             return began.timestamp() + DAY_S
@@ -39,14 +39,14 @@ class TokenQuota:
         return datetime(year, month + 1, 1, tzinfo=UTC).timestamp()
 
     def window_s(self, now: float) -> int:
-        """How long that period is as a whole."""
+        """The length of that period in seconds."""
         return round(self.ends_at(now) - _began(self.period, now).timestamp())
 
 
 @dataclass(frozen=True, slots=True)
 class TokenVerdict:
-    """The verdict of one quota on a call: `remaining` tokens are left after it, and the whole quota
-    is there again in `reset_s` seconds."""
+    """The verdict of one quota on a call: `remaining` tokens are left after the call, and the whole
+    quota is available again in `reset_s` seconds."""
 
     limit: TokenQuota
     allowed: bool

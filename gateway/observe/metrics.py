@@ -4,7 +4,7 @@ Everything is counted where a turn ends, where work leaves a queue, or by the sa
 loop: nothing for a frame of audio. Labels have few values whatever clients send: providers are
 those of the line-up, any other is "other".
 
-An instance has a registry of its own, so that two applications in a process do not meet.
+Each instance has a registry of its own, so that two applications in a process do not share counts.
 """
 
 from collections.abc import Iterable
@@ -118,11 +118,11 @@ class Metrics:
         )
 
     def know(self, providers: Iterable[str]) -> None:
-        """The names of the process's providers: only these are labels."""
+        """Use these names of the process's providers as labels; any other becomes "other"."""
         self._providers = frozenset(providers)
 
     def turn_over(self, session: ObservedSession, record: TurnRecord) -> None:
-        """A turn is over (`gateway.observe.sessions.OnTurn`)."""
+        """Count a turn that is over (`gateway.observe.sessions.OnTurn`)."""
         self._turns.labels(record.outcome).inc()
         if (stage := record.overspent) is not None:
             self._breaches.labels(stage if stage in BLAMED else OTHER).inc()
@@ -141,21 +141,21 @@ class Metrics:
             self._degraded.labels(step.stage, target).inc()
 
     def stepped(self, before: LadderStep, after: LadderStep, reason: str) -> None:
-        """The process has taken steps of the ladder, or taken them back (`pipeline.ladder`)."""
+        """Note steps of the ladder that the process has taken or taken back (`pipeline.ladder`)."""
         direction = "down" if after > before else "up"
         for step in range(min(before, after) + 1, max(before, after) + 1):
             self._steps.labels(LadderStep(step).label, direction).inc()
 
     def refused(self, transport: Transport) -> None:
-        """A client was not admitted."""
+        """Count a client that was not admitted."""
         self._refused.labels(transport).inc()
 
     def waited(self, queue: str, age_ms: float) -> None:
-        """Work had waited in a queue (`pipeline.channel.Waited`)."""
+        """Count the wait of work in a queue (`pipeline.channel.Waited`)."""
         self._waits.labels(queue if queue in QUEUES else OTHER).observe(age_ms / 1000)
 
     def lagged(self, late_s: float) -> None:
-        """A timer of the event loop fired so late."""
+        """Count a timer of the event loop that fired this late."""
         self._lag.observe(late_s)
 
     def _provider(self, name: str) -> str:

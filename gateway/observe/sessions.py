@@ -26,7 +26,7 @@ def _nothing() -> None:
 @dataclass(slots=True)
 class ObservedSession:
     """One live session of a kind ("interview" or "assistant"). `began_at` is in seconds since the
-    epoch. `traces` are those of its turns, None where no traces are made."""
+    epoch. `traces` are the traces of its turns; None if no traces are made."""
 
     session_id: str
     transport: str
@@ -41,7 +41,8 @@ class ObservedSession:
     """The substitute of a provider in the latest turn, by stage. Under "avatar": what draws the
     face, or the quality level, once that has changed."""
     leave: Callable[[], None] = _nothing
-    """Ends the session as if its client had said good-bye; once it has begun. A plain call."""
+    """Ends the session as if its client had said good-bye; does nothing before the session has
+    begun. A plain call."""
     _recorder: TurnRecorder = field(default_factory=TurnRecorder)
     _on_turn: Sequence[OnTurn] = ()
 
@@ -63,12 +64,12 @@ class ObservedSession:
                 logger.exception("a turn could not be recorded")
 
     def stepped(self, step: Degraded) -> None:
-        """The gateway itself took a step, which holds until the next one. A plain call."""
+        """Note a step of the gateway itself, which holds until the next one. A plain call."""
         self.steps[step.stage] = step.target
 
 
 class ObservedSessions:
-    """The live sessions; `on_turn` are called for each of their turns, in order, and `on_wait` for
+    """The live sessions. `on_turn` are called for each of their turns, in order, and `on_wait` for
     work that leaves a queue."""
 
     def __init__(self, *on_turn: OnTurn, on_wait: Waited | None = None) -> None:

@@ -18,7 +18,7 @@ TRACEPARENT = re.compile(
 SAMPLED = 0x01
 
 client_trace: ContextVar[str] = ContextVar("client_trace", default="")
-"""The `traceparent` of the request that began the current task, "" where it had none."""
+"""The `traceparent` of the request that began the current task, "" if it had none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from gateway.observe.turn_record import TurnRecord, first_ms
 logger = logging.getLogger("parley.traces")
 
 MOST_WAITING = 2048
-"""The largest number of spans that wait to be sent; more are dropped."""
+"""The most spans that wait to be sent; further ones are dropped."""
 
 SEND_S = 3.0
 """The limit of one request to the collector."""
@@ -141,7 +141,7 @@ class Tracing:
 
 
 def _within(parent: SpanId) -> Context:
-    """The context of the client's span."""
+    """The context for a span whose parent is the client's span."""
     flags = TraceFlags(TraceFlags.SAMPLED if parent.sampled else TraceFlags.DEFAULT)
     context = SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), True, flags)
     return set_span_in_context(NonRecordingSpan(context), Context())

@@ -1,7 +1,7 @@
 """One turn as an operator sees it, put together from the outputs of its session. Pure.
 
-Nothing is kept of audio and texts. A turn that ends without figures, because what was said went
-into the next turn, leaves no record; what is kept of such turns is bounded.
+No audio and no text is kept. A turn that ends without figures, because its words went into the next
+turn, leaves no record; the number of such turns that are kept is bounded.
 """
 
 from dataclasses import dataclass, field
@@ -27,13 +27,13 @@ TurnOutcome = Literal["answered", "interrupted", "canned", "text", "none"]
 was only shown; there was none."""
 
 NOBODY = "none"
-"""Stands for the stage where nothing was heard and no stage is to blame."""
+"""Used in place of a stage if nothing was heard and no stage is to blame."""
 
 MOST_OPEN = 8
-"""The largest number of turns of a session that are followed; beyond it the oldest is dropped."""
+"""The most turns of a session that are followed at once; beyond that the oldest is dropped."""
 
 MOST_DEGRADED = 16
-"""The largest number of degradations that are kept of a turn."""
+"""The most degradations that are kept for a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ class TurnRecord:
 
     @property
     def overspent(self) -> str | None:
-        """The stage that made the reply late; None where it was in time.
+        """The stage that made the reply late; None if it was in time.
 
         That is endpointing where it alone took longer than the budget, else the stage with the
-        largest part of the rest. Where nothing was heard, it is the last stage that stepped down
+        largest part of the rest. If nothing was heard, it is the last stage that stepped down
         because it failed, or `NOBODY`.
         """
         if not self.over_budget:
@@ -126,18 +126,18 @@ class TurnRecord:
 
 
 def first_ms(span: StageSpan) -> float | None:
-    """From a stage's start to its first useful item; None where none came."""
+    """From a stage's start to its first useful item; None if none came."""
     return None if span.first is None else round(span.first - span.start, 1)
 
 
 def total_ms(span: StageSpan) -> float | None:
-    """From a stage's start to its end; None where it did not end."""
+    """From a stage's start to its end; None if it did not end."""
     return None if span.end is None else round(span.end - span.start, 1)
 
 
 @dataclass(slots=True)
 class _Open:
-    """A turn that goes on: `decided_at` and `began_at` are loop times."""
+    """A turn that is not over: `decided_at` and `began_at` are loop times."""
 
     decided_at: float | None = None
     began_at: float | None = None

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pipeline.breaker import Breaker, BreakerPolicy
 
 JITTER = 0.1
-"""By this share an open time is shorter or longer, so that the processes that share a provider do
-not all probe it at once when it recovers. Assumed value."""
+"""An open time is shorter or longer by up to this share, so that processes which share a provider
+do not all probe it at once when it recovers. Assumed value."""
 
 Dice = Callable[[], float]
-"""Gives a number from 0 to 1, another one every time."""
+"""Returns a random number from 0 to 1."""
 
 
 def breaker(policy: BreakerPolicy, dice: Dice = random.random) -> Breaker:

@@ -26,7 +26,8 @@ from pipeline.stage import Recognition, ReplyRequest, Scene
 T = TypeVar("T")
 
 DrillFault = Literal["hang", "error", "slow"]
-"""Nothing comes; every call fails at once; the first item comes so late that it counts as slow."""
+"""No item comes; every call fails at once; the first item comes so late that the call counts as
+slow."""
 
 
 def slow_by_s(limits: Limits) -> float:
@@ -38,7 +39,7 @@ def slow_by_s(limits: Limits) -> float:
 class BrokenStage:
     """The stage of a candidate in a slot, with a fault in each of its calls.
 
-    Everything else, such as its languages or its rate, is that of the provider's stage.
+    All its other members, such as its languages or its rate, are those of the provider's stage.
     """
 
     def __init__(self, slot: Slot, candidate: Candidate[Any], fault: DrillFault) -> None:
@@ -91,7 +92,7 @@ class BrokenStage:
                 await aclose()
 
     async def fail(self) -> None:
-        """Have the fault's effect: return late, or never, or raise `StageFailed`."""
+        """Let the fault take effect: return late, or never, or raise `StageFailed`."""
         match self._fault:
             case "slow":
                 await asyncio.sleep(self._delay_s)

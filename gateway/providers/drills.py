@@ -46,9 +46,9 @@ class Drills:
         self._under_way: dict[str, _Drill] = {}
 
     def begin(self, name: str, fault: DrillFault, seconds: float) -> DrillReport | None:
-        """Break a provider ("llm.openai"), or the first of a slot ("llm"), for so many seconds.
+        """Break a provider ("llm.openai"), or the first of a slot ("llm"), for `seconds`.
 
-        Returns None where there is no such provider. Raises `DrillUnderWay`, and `ValueError` for a
+        Returns None if there is no such provider. Raises `DrillUnderWay`, and `ValueError` for a
         time that is not from 0 to `LONGEST_S`.
         """
         if not 0 < seconds <= LONGEST_S:
@@ -69,7 +69,7 @@ class Drills:
         return _report(whole, drill)
 
     def end(self, name: str) -> bool:
-        """End the drill of a provider ("llm.openai"); False where there is none."""
+        """End the drill of a provider ("llm.openai"); False if there is none."""
         drill = self._under_way.pop(name, None)
         if drill is None:
             return False

@@ -1,4 +1,4 @@
-"""Which providers know a session's language, and what is said where none does."""
+"""Finds the providers that know a session's language, and words the notices if none does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ class Notice:
 
 
 def known(guard: Guard[Any]) -> tuple[str, ...] | None:
-    """The codes of the languages that a slot's providers know; None where one knows any."""
+    """The codes of the languages that a slot's providers know; None if one knows any."""
     codes: set[str] = set()
     for candidate in guard.candidates:
         languages = getattr(candidate.stage, "languages", None)
@@ -66,8 +66,8 @@ def in_language(stages: Stages, heard: str | None, spoken: str | None) -> Stages
 def recognisers(
     transcribers: Guard[Transcriber], language: str | None
 ) -> tuple[Guard[Transcriber], str | None]:
-    """The recognisers for speech in the language, as `in_language` chooses them, and what they are
-    told: a code, "auto", or None."""
+    """The recognisers for speech in the language, as `in_language` chooses them, and the language
+    that they get: a code, "auto", or None."""
     heard = _heard(transcribers, language)
     return _only(transcribers, heard, several=heard == AUTO), heard
 
@@ -112,7 +112,8 @@ def notices(stages: Stages, language: str | None, *, interview: bool = True) -> 
 
 
 def not_held_in(asked: str, language: str | None) -> Notice:
-    """For the client of an interview in another language than the one that it asked for."""
+    """The notice for the client of an interview that is held in another language than the requested
+    one."""
     told = f"no interview is held in {_name(asked)}: this one has {_name(language or AUTO)}"
     return Notice("unknown_language", f"{told}; available: {', '.join(AVAILABLE)}")
 

@@ -42,9 +42,9 @@ RECOGNITION_S = 120.0
 (`pipeline.answer.LATE_FACTOR`), or let another recogniser follow."""
 
 LAST_SLOW_S = 20.0
-"""From here on the last recogniser is slow. It must not be closed for slowness that the person can
-wait for, since nobody else would hear the answer; one that takes until the second limit has failed.
-"""
+"""From this time on the last recogniser counts as slow. Its breaker must not open for a slowness
+that the person can wait for, because no other recogniser would hear the answer. One that takes
+until the second limit has failed."""
 
 LIMITS: dict[Slot, Limits] = {
     "stt": Limits(
@@ -65,12 +65,12 @@ REMOTE_LIMITS: dict[Slot, Limits] = {
 """Limits of remote providers, which also upload an utterance or process a prompt."""
 
 SET_BY_HAND = (Mode.FORCED_OPEN, Mode.DISABLED)
-"""The modes of a breaker in which its state says nothing of the calls."""
+"""The modes of a breaker in which its state does not depend on the calls."""
 
 SILENT = "its server does not answer"
 
 TROUBLE_S = 300.0
-"""How long a failure is reported if no call has followed it. Assumed value."""
+"""How long a failure is reported if no call follows it. Assumed value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Lineup:
         ]
 
     def change_breaker(self, name: str, change: str) -> BreakerReport | None:
-        """Reset, force open or disable a breaker ("reset", "force-open", "disable"); None where no
+        """Reset, force open or disable a breaker ("reset", "force-open", "disable"); None if no
         provider has a breaker of this name."""
         slot, _, provider = name.partition(".")
         now = asyncio.get_running_loop().time()

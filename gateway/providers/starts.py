@@ -13,7 +13,7 @@ from stages.third_party import describe
 logger = logging.getLogger("parley.engine")
 
 START_S = 60.0
-"""How long one provider may load before the next candidate is asked to."""
+"""How long one provider may load before the next candidate is asked to load."""
 
 FIRST_RETRY_S = 5.0
 LAST_RETRY_S = 60.0
@@ -72,7 +72,7 @@ class Starts:
         await self._settled.wait()
 
     def lost(self) -> list[str]:
-        """The slots in which no provider could start, each in a sentence with the reasons."""
+        """The slots in which no provider could start, each as a sentence with the reasons."""
         return [
             f"{slot}: {'; '.join(self._reasons(slot))}"
             for slot in self._stages
@@ -133,7 +133,7 @@ class Starts:
 
 
 async def _start(stage: Any) -> str | None:
-    """Have a stage load its model before its first call; returns why it cannot."""
+    """Load a stage's model before its first call; returns why the stage cannot load it."""
     start = getattr(stage, "start", None)
     if start is None:
         return None

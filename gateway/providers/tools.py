@@ -17,7 +17,8 @@ from stages.tool.http import HttpTool
 from stages.tool.tools_file import HttpToolSpec, read_tools
 
 MARGIN_S = 0.5
-"""So much longer than its guard lets a function run does its turn wait: the guard says why."""
+"""A turn waits this much longer for a function than its guard lets it run: the guard gives the
+reason."""
 
 
 @dataclass(frozen=True, slots=True)

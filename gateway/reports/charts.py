@@ -1,8 +1,8 @@
 """The charts of a report as SVG, readable without a style sheet and without a script.
 
 The numbers are computed here; the drawings are in `templates/`. Colours are classes that the page
-sets for light, dark and print. All charts but the ring are drawn `WIDE` units wide, about the width
-of a phone, and shown at most half as large again, so that their texts stay readable.
+sets for light, dark and print. All charts but the ring are `WIDE` units wide, about the width of a
+phone, and shown at most 1.5 times as large, so that their texts stay readable.
 """
 
 from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ from gateway.security.roles import ClientRole
 
 LONGEST_TOKEN = 8 * 1024
 LONGEST_NAME = 256
-"""Of a key's id, a subject and a session's id, in characters."""
+"""The most characters of a key's id, a subject and a session's id."""
 
 Algorithm = Literal["HS256", "RS256", "ES256"]
 ALGORITHMS: frozenset[str] = frozenset({"HS256", "RS256", "ES256"})
@@ -29,7 +29,7 @@ Reason = Literal[
 
 
 class TokenRefused(Exception):
-    """A token does not hold here. The text is for its client, and `reason` for programs."""
+    """A token is not valid here. The text is for its client, and `reason` for programs."""
 
     def __init__(self, reason: Reason, text: str) -> None:
         super().__init__(text)
@@ -37,7 +37,7 @@ class TokenRefused(Exception):
 
     @property
     def unavailable(self) -> bool:
-        """Whether the token may hold, and cannot be checked now."""
+        """Whether the token may be valid, but cannot be checked now."""
         return self.reason == "token_keys_unavailable"
 
 
@@ -66,7 +66,7 @@ class TokenRules:
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A client's identity until `expires_at` (a Unix time). `session_id` is the one session that
-    the token names; None where it names none."""
+    the token names; None if it names none."""
 
     subject: str
     role: ClientRole
@@ -91,5 +91,5 @@ def may_be_token(credential: str) -> bool:
 
 
 def owner_of(kind: str, subject: str) -> str:
-    """A digest that recognises the owner of a session again; the store has no name of the owner."""
+    """A digest that identifies a session's owner; the store does not get the owner's name."""
     return hashlib.sha256(f"{kind}\0{subject}".encode(errors="replace")).hexdigest()

@@ -1,7 +1,7 @@
 """The API key that the gateway makes by itself, for `PARLEY_API_KEYS=auto`.
 
-It stands in a file of the data folder that only the gateway's user may read, and stays the same
-from one start to the next.
+It is in a file of the data folder that only the gateway's user may read, and stays the same from
+one start to the next.
 """
 
 import os
@@ -14,7 +14,7 @@ from gateway.variables import MADE
 
 NAME = "api-key"
 KEY_BYTES = 24
-"""192 bits: nobody finds it by trying."""
+"""192 bits: too many to be found by trying."""
 
 SHORTEST = 8
 
@@ -24,7 +24,7 @@ class KeyFileError(Exception):
 
 
 def key_file(folder: Path) -> Path:
-    """Where the key is."""
+    """The path of the file with the key."""
     return folder / NAME
 
 
@@ -53,7 +53,7 @@ def made_key(folder: Path) -> str:
 
 
 def api_keys(settings: Settings) -> ApiKeys:
-    """The keys that the settings name, or the one that they want to be made.
+    """The keys that the settings name, or with `auto` the gateway's own key.
 
     Raises `KeyFileError`.
     """

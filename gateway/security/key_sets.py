@@ -18,7 +18,8 @@ class NoKeySet(Exception):
 
 
 def keys_in(document: bytes) -> dict[str, VerifyingKey]:
-    """The keys for RS256 and ES256 in a set, "" naming one without an id. Raises `NoKeySet`.
+    """The keys for RS256 and ES256 in a set, by id; "" is the id of a key without one. Raises
+    `NoKeySet`.
 
     Keys of other kinds, for encryption, shorter ones, and those that cannot be read are left out:
     a set may hold what others need. Shared secrets are left out, too: a set is public.

@@ -30,7 +30,8 @@ class ApiKeys:
         return self._keys[0].decode() if self._keys else None
 
     def accepts(self, given: str) -> bool:
-        """Whether the key is valid; the time does not depend on which key or prefix matches."""
+        """Whether the key is valid. The time that this takes does not depend on how much of a key
+        matches."""
         key = given.encode(errors="replace")
         accepted = self.open
         for known in self._keys:

@@ -1,7 +1,7 @@
-"""Which web pages may open a WebSocket, or change anything over HTTP. Pure.
+"""Decides which web pages may open a WebSocket, or change anything over HTTP. Pure.
 
-Browsers let every page connect to every WebSocket, also to one on the visitor's own machine, and
-name the page in `Origin` (RFC 6455, section 10.2). Programs send none and are not restricted.
+Browsers let every page connect to every WebSocket, even on the visitor's own machine, and name the
+page in `Origin` (RFC 6455, section 10.2). Programs send none and are not restricted.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def origin_of(given: Sequence[str]) -> str | None:
-    """The origin in a request's `Origin` headers; several are none that may connect."""
+    """The origin in a request's `Origin` headers; of several, one that may not connect."""
     return ", ".join(given) if given else None
 
 
@@ -46,7 +46,8 @@ def names_this_machine(host: str, allowed: str) -> bool:
     """Whether a `Host` header can be that of a page of this machine, or of a page in `allowed`.
 
     A page of another site can have its own name resolve to 127.0.0.1 once it is loaded (DNS
-    rebinding). Its origin then matches `Host`, and only the name shows that it is a stranger's.
+    rebinding). Its origin then matches `Host`, and only the name shows that the page is from
+    another site.
     """
     try:
         here = urlsplit(f"//{host_of(host)}")

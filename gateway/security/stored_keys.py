@@ -37,9 +37,9 @@ class StoredKey:
 async def create_key(
     store: Store, name: str, role: ClientRole, *, now: float, lifetime_s: int | None = None
 ) -> tuple[str, StoredKey]:
-    """A new key, which is shown this once, and what is kept of it.
+    """Make a key. Returns the key, which is shown only this once, and what is kept of it.
 
-    Raises `ValueError` for a name that is none, `StoreError`.
+    Raises `ValueError` for an invalid name, and `StoreError`.
     """
     if NAME.fullmatch(name) is None:
         raise ValueError("a name has 1 to 64 characters, none of them a control character")
@@ -60,7 +60,7 @@ async def create_key(
 
 
 async def find_key(store: Store, given: str, *, now: float) -> StoredKey | None:
-    """The key, None where it is none, has expired or was revoked. Raises `StoreError`."""
+    """The key; None if the value is no key, has expired or was revoked. Raises `StoreError`."""
     parts = FORM.fullmatch(given)
     if parts is None:
         return None
@@ -75,7 +75,7 @@ async def find_key(store: Store, given: str, *, now: float) -> StoredKey | None:
 
 
 async def list_keys(store: Store) -> list[StoredKey]:
-    """All keys that hold, the newest first. Raises `StoreError`."""
+    """All valid keys, the newest first. Raises `StoreError`."""
     found: list[StoredKey] = []
     before: int | None = None
     while True:
@@ -87,7 +87,7 @@ async def list_keys(store: Store) -> list[StoredKey]:
 
 
 async def revoke_key(store: Store, key_id: str) -> bool:
-    """Take a key back; False where there is none. Raises `StoreError`."""
+    """Revoke a key; False if there is none. Raises `StoreError`."""
     if await store.get(_entry(key_id)) is None:
         return False
     await store.delete(_entry(key_id))

@@ -1,13 +1,13 @@
 """Tickets, passes and observer's tokens, which clients use in place of an API key.
 
-A *ticket* is used once, within seconds: it opens one session, or one new session. One for a session
-that exists may be made for more uses and days, as the link that a candidate gets. A *pass* holds
-for one session, as often as its client likes, until it expires. An *observer's token* holds for
-listening to one session, and for nothing else. The store has a digest of each, so that any process
-on the same store takes them, and a copy of the store gives none away.
+A *ticket* opens one existing or new session, as a rule once and within seconds. A ticket for an
+existing session may have more uses and hold for days, such as the link that a candidate gets. A
+*pass* opens one session, as often as its client likes, until it expires. With an *observer's token*
+its bearer may listen to one session, and do nothing else. The store has a digest of each, so that
+any process on the same store accepts them, and a copy of the store reveals none.
 
-A ticket is taken by compare-and-set: of several clients with the same ticket, at whichever
-process, as many get in as it has uses.
+A ticket is used by compare-and-set: if several clients have the same ticket, at whichever process,
+only as many get in as it has uses.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ _KINDS = {TICKET: "ticket", PASS: "pass", OBSERVER: "observer"}
 SECRET_BYTES = 24
 
 MOST_USES = 100
-"""Of one ticket."""
+"""The most uses of one ticket."""
 
 LONGEST = 100
-"""A longer credential is neither; it is not looked up."""
+"""A longer credential is no ticket, pass or observer's token; it is not looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Issued:
 class Ticket:
     """A ticket that can still be used. `session_id` None: it is for one new session.
 
-    `key` and `version` are those of its entry in the store. `lasts_s` is how long what it opens may
-    last, where it says so.
+    `key` and `version` are those of its entry in the store. `lasts_s` limits how long the session
+    or pass that it opens may last; None: it sets no limit.
     """
 
     key: str
@@ -58,7 +58,7 @@ class Ticket:
 
 
 def pass_s(settings: Settings) -> int:
-    """How long a pass holds: an interview, its breaks, and the time in which it can be joined."""
+    """How long a pass is valid: an interview, its breaks, and the time in which to join it."""
     return settings.longest_interview_min * 60 + settings.session_ttl_s
 
 
@@ -71,16 +71,16 @@ async def make_ticket(
     lasts_s: int | None = None,
     uses: int = 1,
 ) -> Issued:
-    """A new ticket for a session, or for one that is new; `now` is seconds since the epoch.
+    """Make a ticket for a session that exists, or for a new one; `now` is seconds since the epoch.
 
     A live session that it opens ends after `lasts_s`, and so does a pass that it is exchanged for.
-    It may have more `uses` than one, up to `MOST_USES`.
+    It has up to `MOST_USES` uses.
     """
     return await _make(store, TICKET, session_id, lifetime_s, now, lasts_s, uses)
 
 
 async def find_ticket(store: Store, value: str, *, now: float) -> Ticket | None:
-    """The ticket, without using it; None if it is none, was used or has expired."""
+    """The ticket, without using it; None if the value is no ticket, or was used, or has expired."""
     if not value.startswith(TICKET) or len(value) > LONGEST:
         return None
     key = _key("ticket", value)
@@ -130,7 +130,8 @@ async def make_pass(store: Store, session_id: str, *, lifetime_s: int, now: floa
 
 
 async def find_pass(store: Store, value: str, *, now: float) -> tuple[str, int] | None:
-    """The session for which a pass holds, and until when; None if it is none or has expired."""
+    """The session of a pass, and until when it is open; None if the value is no pass or has
+    expired."""
     return await _held(store, PASS, value, now)
 
 
@@ -140,8 +141,8 @@ async def make_observer(store: Store, session_id: str, *, lifetime_s: int, now: 
 
 
 async def find_observer(store: Store, value: str, *, now: float) -> tuple[str, int] | None:
-    """The session to which an observer's token lets listen, and until when; None if it is none or
-    has expired."""
+    """The session that an observer's token lets listen to, and until when; None if the value is no
+    such token or has expired."""
     return await _held(store, OBSERVER, value, now)
 
 

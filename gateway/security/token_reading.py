@@ -1,10 +1,10 @@
 """Reads JSON Web Tokens (RFC 7519): the identity of the bearer, proved by a key. Pure.
 
 PyJWT checks signatures, issuer and audience; the times are checked here, against the caller's
-clock. The algorithm is that of the key: a token names one of the allowed ones, and only the same
-one is tried. So a public key is never taken as a shared secret, and `none` is no algorithm.
+clock. The algorithm is that of the key: a token must name an allowed algorithm, and only the key's
+is tried. So a public key is never used as a shared secret, and `none` is refused.
 
-What a token's head says about where keys are (`jku`, `jwk`, `x5u`, `x5c`) is never looked at.
+The fields of a token's head that name or hold keys (`jku`, `jwk`, `x5u`, `x5c`) are ignored.
 """
 
 import math

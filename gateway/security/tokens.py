@@ -1,8 +1,9 @@
-"""Checks JSON Web Tokens with a shared secret, or with the keys that an identity provider shows.
+"""Checks JSON Web Tokens with a shared secret, or with the keys that an identity provider
+publishes.
 
-The provider's set of keys is kept, and asked for again in the background. A token that names a key
-that is not in it has it asked for at once, but not more often than every `PAUSE_S`, however many
-such tokens come. A provider that does not answer changes nothing until the set is `STALE_S` old.
+The provider's key set is kept, and fetched again in the background. If a token names a key that is
+not in the set, the set is fetched at once, but at most every `PAUSE_S`, however many such tokens
+come. If the provider does not answer, the kept set is used until it is `STALE_S` old.
 """
 
 import logging
@@ -27,13 +28,13 @@ from stages._certificates import trusted
 logger = logging.getLogger("parley.access")
 
 FRESH_S = 300.0
-"""From this age on the set is asked for again, beside the requests."""
+"""A key set of this age is fetched again, in the background."""
 
 STALE_S = 3600.0
-"""With an older set no token is accepted: a key may have been withdrawn since."""
+"""With an older key set no token is accepted: a key may have been withdrawn since."""
 
 PAUSE_S = 10.0
-"""Between two questions for the set, in seconds."""
+"""The least time between two requests for the key set, in seconds."""
 
 ASK_S = 3.0
 MOST_WAITING = 256
@@ -43,17 +44,17 @@ EXTRA = "pip install 'parley-gateway[jwt]'"
 
 
 class KeySource(Protocol):
-    """Where the key of a token is."""
+    """Finds the key of a token."""
 
     async def key(self, head: TokenHead) -> VerifyingKey:
         """The key that a token names. Raises `TokenRefused`. May be cancelled."""
 
     async def aclose(self) -> None:
-        """Close what it holds. Idempotent."""
+        """Close the connections. Idempotent."""
 
 
 class SharedSecret:
-    """One secret for all tokens (HS256), whatever key they name."""
+    """One secret for all tokens (HS256), whatever key a token names."""
 
     def __init__(self, secret: bytes) -> None:
         self._key = VerifyingKey("HS256", secret)
@@ -103,7 +104,7 @@ class ProviderKeys:
         await self._client.aclose()
 
     async def _wait(self) -> None:
-        """Wait for the question under way, which takes `ASK_S` at most."""
+        """Wait for the request under way, which takes `ASK_S` at most."""
         if self._waiting >= MOST_WAITING:
             text = "too many tokens wait for the identity provider"
             raise TokenRefused("token_keys_unavailable", text)
@@ -114,7 +115,7 @@ class ProviderKeys:
             self._waiting -= 1
 
     async def fetch(self) -> dict[str, VerifyingKey]:
-        """Ask for the keys, without keeping them. Raises `NoKeySet`, and what httpx raises."""
+        """Fetch the keys without keeping them. Raises `NoKeySet`, and what httpx raises."""
         from gateway.security.key_sets import NoKeySet, keys_in  # needs the extra
 
         document = bytearray()
@@ -153,8 +154,8 @@ class Tokens:
 
 
 def missing(settings: Settings) -> str | None:
-    """A line that names the packages that the settings need for tokens and that are not installed;
-    None where nothing is missing."""
+    """A line with the packages that the settings need for tokens and that are not installed; None
+    if none is missing."""
     if settings.jwt_jwks_url is None and settings.jwt_secret is None:
         return None
     if find_spec("jwt") is not None and find_spec("cryptography") is not None:
@@ -164,9 +165,9 @@ def missing(settings: Settings) -> str | None:
 
 
 def tokens_of(settings: Settings) -> Tokens | None:
-    """The `Tokens` that the settings describe; None where no tokens are taken.
+    """The `Tokens` that the settings describe; None if no tokens are accepted.
 
-    Raises `SettingsError` where PyJWT is not installed.
+    Raises `SettingsError` if PyJWT is not installed.
     """
     url, secret = settings.jwt_jwks_url, settings.jwt_secret
     if url is None and secret is None:

@@ -1,4 +1,4 @@
-"""Whether a request comes from Twilio: the signature in `X-Twilio-Signature`. Pure.
+"""Checks that a request comes from Twilio, by its `X-Twilio-Signature`. Pure.
 
 It is an HMAC-SHA1 with the account's auth token, in base64, of the URL as Twilio has it and the
 form's fields in the order of their names, each name followed by its value.

@@ -151,7 +151,7 @@ class Store(Protocol):
         """
 
     async def page(self, kind: str, *, limit: int, before: int | None = None) -> Page:
-        """The entries of a kind, newest first: at most `limit`, from `before`, a page's `next`, on.
+        """The entries of a kind, newest first: at most `limit`, from `before` (a page's `next`) on.
 
         Writing an entry again does not change its order, so no entry is listed twice.
         """
@@ -160,7 +160,7 @@ class Store(Protocol):
         """The entries of a kind that came after the position `after`, oldest first, to `limit`.
 
         An entry's position is its first version, so none that is committed later comes before one
-        that was read. `next` is the position to go on from, None where no entry came after.
+        that was read. `next` is the position to go on from, None if no entry came after.
         """
 
     async def erase(self, subject: str) -> int:

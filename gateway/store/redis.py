@@ -72,9 +72,8 @@ class RedisStore:
     """A `Store` in the Redis that `url` names. It connects on first use.
 
     An operation that Redis does not answer raises `StoreUnavailable`, and the next one connects
-    anew. Only what reads is asked a second time where its connection was cut, as it is when Redis
-    was restarted: whether a write was done before that cannot be known. Lifetimes follow the clock
-    of Redis.
+    anew. If its connection was cut, as by a restart of Redis, only a read is tried a second time:
+    it cannot be known whether a write was done. Lifetimes follow the clock of Redis.
     """
 
     def __init__(self, url: str) -> None:
@@ -143,9 +142,10 @@ class RedisStore:
         await self._run(self._redis.ping)
 
     async def evaluate(self, script: str, arguments: Sequence[Any]) -> Any:
-        """Run a script of names of its own below the prefix, its one key; with what it returns.
+        """Run a script on names of its own below the prefix, its one key; returns the script's
+        result.
 
-        It is not run a second time where its connection was cut. Raises `StoreUnavailable`.
+        It is not run a second time if its connection was cut. Raises `StoreUnavailable`.
         """
         if (made := self._scripts.get(script)) is None:
             made = self._scripts[script] = self._redis.register_script(script)
@@ -231,7 +231,7 @@ def _page_of(done: list[bytes]) -> Page:
 
 
 def _tls_fault(error: BaseException | None) -> str | None:
-    """Why a certificate was not taken, or TLS did not come about; None where that is not it."""
+    """Why a certificate was refused or TLS failed; None if the error is another one."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return getattr(error, "verify_message", "") or error.reason or "no TLS"

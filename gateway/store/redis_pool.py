@@ -40,12 +40,12 @@ NEXT_SENTINEL_S = 0.1
 """How long a Sentinel may be silent before the next one is asked beside it."""
 
 IDLE_S = 20.0
-"""A connection that nobody has used for so long is made anew before it is used. A firewall may have
-forgotten it, and swallows what comes over it without a word; none that is known forgets sooner."""
+"""A connection that was idle for this time is made anew before it is used: a firewall may have
+forgotten it, and drops its data silently. No known firewall forgets sooner."""
 
 
 class RedisPool:
-    """The connections that a URL asks for. Who uses them bounds how many he takes at a time."""
+    """The connections to the Redis that a URL names. The user limits how many are in use."""
 
     def __init__(self, url: str) -> None:
         address = parse_redis_url(url)
@@ -160,9 +160,9 @@ class _Sentinels(Sentinel):
 
 @dataclass(slots=True)
 class _Trust:
-    """Connections that were taken last before `since` (monotonic) are not to be relied on.
+    """Tells which connections must be made anew: those last used before `since` (monotonic).
 
-    `tls` is the one context of all: to make one takes 50 ms of the loop.
+    `tls` is the one TLS context of all: making one takes 50 ms of the loop.
     """
 
     since: float = float("-inf")
@@ -170,7 +170,8 @@ class _Trust:
 
 
 class _Aging(AbstractConnection):
-    """Is made anew where it has been idle for too long when it is taken from the pool."""
+    """A connection that is made anew if it has been idle for too long when it is taken from the
+    pool."""
 
     def __init__(self, *, trust: _Trust, **settings: Any) -> None:
         super().__init__(**settings)

@@ -11,17 +11,18 @@ Under the prefix, which is their one declared key:
 ``version``            string       the last version that was given
 =====================  ===========  ==============================================================
 
-Redis itself removes entries and logs that have expired. Their names stay in the sets until a commit
-sweeps them or a listing finds them.
+Redis itself removes expired entries and logs. Their names stay in the sets until a commit sweeps
+them or a listing finds them.
 """
 
 PREFIX = "{parley}:"
 
 SWEEP = 16
-"""Expired names that a commit removes at most: more than it adds."""
+"""The most expired names that a commit removes: more than it adds."""
 
 PAGE_SCANS = 8
-"""Rounds in which a page is filled if names have expired; each reads as many as are wanted."""
+"""The most rounds in which a page is filled if names have expired; each reads as many as are
+wanted."""
 
 _SHARED = """
 local prefix = KEYS[1]

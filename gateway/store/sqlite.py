@@ -5,8 +5,8 @@ written ahead (WAL) with `synchronous=NORMAL`: a commit that has returned surviv
 process, but a power cut may take back the last commits (whole ones, never parts; see
 https://sqlite.org/pragma.html#pragma_synchronous). WAL needs a local file system.
 
-Commits that wait at the same moment share one transaction, each in a savepoint of its own: one that
-conflicts takes nothing of the others back. None is answered before the transaction has returned.
+Commits that wait at the same moment share one transaction, each in a savepoint of its own: a
+conflict in one does not undo the others. No commit is answered before the transaction has returned.
 
 Deleted content is overwritten (`secure_delete=ON`), also the former content of changed entries and
 expired content that is swept. The journal keeps it until it is written back: `erase` does that at
@@ -64,10 +64,10 @@ from gateway.store.store_thread import StoreOperation, StoreThread
 T = TypeVar("T")
 
 MAX_PENDING = 512
-"""Operations that may wait for the thread. At 0.2 ms each that is a tenth of a second."""
+"""The most operations that wait for the thread. At 0.2 ms each that is a tenth of a second."""
 
 SWEEP_PAUSE_S = 1.0
-"""After a write that found nothing expired, writes look for it no more for so long."""
+"""After a write that found nothing expired, writes do not look for it again for this time."""
 
 BUSY_TIMEOUT_S = 2.0
 """How long an operation waits for another process's write before it gives up."""
@@ -260,9 +260,9 @@ class SqliteStore:
                     each.perform()
 
     def _commit(self, commits: "Sequence[_Commit]") -> None:
-        """Make them one transaction; where that fails as a whole, each has one of its own.
+        """Make the commits in one transaction; if that fails as a whole, each gets one of its own.
 
-        Where another program has the file locked, none is to blame, and none is tried again.
+        If another program has the file locked, no commit is the cause, and none is tried again.
         """
         commits = [commit for commit in commits if not commit.cancelled]
         if not commits:

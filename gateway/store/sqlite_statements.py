@@ -2,8 +2,8 @@
 
 SWEEP_ENTRIES = 8
 SWEEP_ITEMS = 64
-"""Expired rows that a write removes at most: more than it adds, so that the file stops growing, and
-few enough to take no noticeable time."""
+"""The most expired rows that a write removes: more than it adds, so that the file stops growing,
+and few enough to take no noticeable time."""
 
 SCHEMA_VERSION = 2
 SCHEMA = (
@@ -32,7 +32,7 @@ SCHEMA = (
 )
 
 LAST = 2**63 - 1
-"""Beyond every version."""
+"""Greater than every version."""
 
 GET = """SELECT value, version FROM entries
     WHERE key = :key AND (expires IS NULL OR expires > :now)"""

@@ -1,4 +1,4 @@
-"""One thread for a store's operations. What comes while it works is taken together next.
+"""One thread for a store's operations. Those that come while it works are done together next.
 
 An operation alone costs two wake-ups, of the thread and of the event loop. Under load the wake-ups
 are shared, and so is whatever the store can do once for several operations, such as a transaction.
@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any, TypeAlias
 
 MOST_TOGETHER = 64
-"""Operations that are taken together: their answers wait for the last of them."""
+"""The most operations that are done together: their answers wait for the last of them."""
 
 
 class StoreOperation:
@@ -30,7 +30,7 @@ class StoreOperation:
         return self._future.cancelled()
 
     def deliver(self) -> None:
-        """Give the outcome to who waits for it, on the event loop."""
+        """Give the outcome to the waiting caller, on the event loop."""
         if self._future.done():  # it was cancelled meanwhile
             return
         if self.error is None:
@@ -43,10 +43,10 @@ _Batch: TypeAlias = tuple[list[StoreOperation], asyncio.AbstractEventLoop]
 
 
 class StoreThread:
-    """Hands operations to `perform`, in their order, as many as wait. Belongs to one event loop.
+    """Passes all waiting operations to `perform`, in their order. Belongs to one event loop.
 
-    `perform` is called in the thread, with operations of which none was cancelled before; one may
-    be cancelled while those before it are done. It gives each its outcome and raises nothing.
+    `perform` is called in the thread, without operations that were cancelled before; one may be
+    cancelled while those before it are done. It sets the outcome of each and raises nothing.
     """
 
     def __init__(self, name: str, perform: Callable[[Sequence[Any]], None]) -> None:
@@ -60,17 +60,17 @@ class StoreThread:
 
     @property
     def waiting(self) -> int:
-        """Operations that the thread has not begun, also those that were cancelled meanwhile."""
+        """Operations that the thread has not begun, including those cancelled meanwhile."""
         return len(self._waiting)
 
     def take(self, operation: StoreOperation) -> None:
-        """Have an operation done. A plain call on the event loop."""
+        """Do an operation in the thread. A plain call on the event loop."""
         self._waiting.append(operation)
         if not self._busy:
             self._begin()
 
     def end(self) -> None:
-        """No further operation is taken: let the thread end when it has done the last one."""
+        """Take no further operation: the thread ends after the last one."""
         self._ending = True
         if not self._busy:
             self._handed.put(None)
