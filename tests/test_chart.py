@@ -150,6 +150,14 @@ def without(name: str) -> tuple[str, ...]:
         (given(**GIVEN | {"PARLEY_API_KEYS": "auto"}), "each gateway would have a key of its own"),
         (given(**GIVEN | {"REDIS_PASSWORD": "0123456789@bcdef"}), "16 letters and digits"),
         ((*given(**GIVEN), "--set", "secrets.existingSecret=keys"), "not both"),
+        (
+            (*given(**GIVEN), "--set", "redis.resources.limits.memory=1.5Gi"),
+            '"1.5Gi" is no whole number of Mi or Gi',
+        ),
+        (
+            (*given(**GIVEN), "--set", "redis.resources.limits=null"),
+            '"" is no whole number of Mi or Gi',
+        ),
         ((*file("prod"), "--set", "ingress.host="), "ingress.host is missing"),
         ((*file("prod"), "--set-string", "gateway.env.PARLEY_PROXIES="), "PROXIES is missing"),
         ((*file("prod"), "--set", "serviceMonitor.enabled=false"), "needs serviceMonitor.enabled"),
@@ -171,6 +179,8 @@ def without(name: str) -> tuple[str, ...]:
         "auto",
         "a password that is no part of a URL",
         "two sources",
+        "a part of a Gi",
+        "no limit of Redis",
         "an ingress without a host",
         "an ingress without proxies",
         "scaling without figures",
@@ -597,6 +607,25 @@ def test_the_figures_are_those_of_all_gateways_and_never_no_number(tmp_path: Pat
 # --- the chart's own Redis -----------------------------------------------------------------------
 
 
+def test_redis_is_restarted_only_where_it_takes_no_connection() -> None:
+    redis = container(dict(pods(rendered(*CASES["as it is"])))["redis"])
+    (port,) = redis["ports"]
+    assert redis["livenessProbe"]["tcpSocket"] == {"port": port["name"]}
+    assert "startupProbe" not in redis  # it may read its file for as long as that takes
+
+
+def test_a_new_password_and_no_other_new_key_ends_the_pod_of_redis() -> None:
+    def templates(**changed: str) -> dict[str, Manifest]:
+        return dict(pods(rendered(*given(**GIVEN | changed))))
+
+    before = dict(pods(rendered(*CASES["as it is"])))
+    other_key = templates(PARLEY_API_KEYS="another-clients-key")
+    other_password = templates(REDIS_PASSWORD=PASSWORD[::-1])
+    assert other_key["redis"] == before["redis"]
+    assert other_key["gateway"] != before["gateway"]
+    assert other_password["redis"] != before["redis"]
+
+
 @pytest.mark.skipif(
     shutil.which("redis-server") is None and not IN_CI, reason="redis-server is not installed"
 )
@@ -626,13 +655,16 @@ def test_the_redis_keeps_sessions_for_those_who_know_the_password(tmp_path: Path
         with Redis.from_url(f"redis://:{PASSWORD}@127.0.0.1:{port}/0") as client:
             kept = {
                 name: client.config_get(name)[name]
-                for name in ("appendonly", "appendfsync", "maxmemory-policy")
+                for name in ("appendonly", "appendfsync", "save", "maxmemory", "maxmemory-policy")
             }
         assert kept == {
             "appendonly": "yes",
             "appendfsync": "everysec",
+            "save": "",
+            "maxmemory": str(2**30 * 65 // 100),
             "maxmemory-policy": "noeviction",
         }
+        assert redis["resources"]["limits"]["memory"] == "1Gi"
         server.terminate()
         assert server.wait(20) == 0  # the signal reaches Redis, which ends in order
     finally:

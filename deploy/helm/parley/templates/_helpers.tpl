@@ -111,6 +111,17 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
+{{/* Bytes that Redis may fill: 65 % of its pod's limit. The rest is for buffers, for the pages that change
+while it writes its file anew, and for what its allocator loses. */}}
+{{- define "parley.redisMemory" -}}
+{{- $limit := dig "limits" "memory" "" .Values.redis.resources | toString -}}
+{{- if not (regexMatch "^[1-9][0-9]*(Mi|Gi)$" $limit) -}}
+{{- fail (printf "redis.resources.limits.memory: %q is no whole number of Mi or Gi, of which maxmemory is made" $limit) -}}
+{{- end -}}
+{{- $mib := mul (regexFind "^[0-9]+" $limit) (hasSuffix "Gi" $limit | ternary 1024 1) -}}
+{{- div (mul $mib 1048576 65) 100 -}}
+{{- end -}}
+
 {{/* The names that the Secret must have, as JSON. */}}
 {{- define "parley.needed" -}}
 {{- $needed := list "PARLEY_API_KEYS" -}}
