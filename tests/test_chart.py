@@ -359,9 +359,9 @@ def test_gateways_are_asked_for_paths_that_need_no_key() -> None:
     (port,) = container(gateway)["ports"]
     assert {request["port"] for request in asked.values()} == {port["name"]}
     assert {kind: request["path"] for kind, request in asked.items()} == {
-        "startup": "/health/live",
+        "startup": "/health/ready",
         "liveness": "/health/live",
-        "readiness": "/health/ready",
+        "readiness": "/health/live",
     }
     for request in asked.values():
         assert NEEDS[request["path"]]["GET"] is Need.NOTHING
