@@ -19,6 +19,7 @@ import yaml
 from redis import Redis
 
 from gateway import __version__
+from gateway.commands.capacity.planning import SPEAKING_PERCENT
 from gateway.commands.cli import _parser
 from gateway.commands.serve import GRACE_S
 from gateway.commands.stage_worker import START_S
@@ -158,6 +159,19 @@ def without(name: str) -> tuple[str, ...]:
             (*given(**GIVEN), "--set", "redis.resources.limits=null"),
             '"" is no whole number of Mi or Gi',
         ),
+        (
+            (*given(**GIVEN), "--set", "gateway.maxSessions=11"),
+            "gateways take 22 conversations (maxSessions for each), workers.stt carries 20",
+        ),
+        (
+            (*file("prod"), "--set", "autoscaling.tts.maxReplicas=7"),
+            "gateways take 400 conversations (maxSessions for each), workers.tts carries 350",
+        ),
+        ((*given(**GIVEN), "--set", "workers.stt.places=9"), "places are less than sessions"),
+        (
+            (*file("prod"), "--set", "autoscaling.stt.minReplicas=41"),
+            "autoscaling.stt: minReplicas is more than maxReplicas",
+        ),
         ((*file("prod"), "--set", "ingress.host="), "ingress.host is missing"),
         ((*file("prod"), "--set-string", "gateway.env.PARLEY_PROXIES="), "PROXIES is missing"),
         ((*file("prod"), "--set", "serviceMonitor.enabled=false"), "needs serviceMonitor.enabled"),
@@ -181,6 +195,10 @@ def without(name: str) -> tuple[str, ...]:
         "two sources",
         "a part of a Gi",
         "no limit of Redis",
+        "more conversations than are recognised",
+        "more conversations than are spoken",
+        "fewer places than conversations",
+        "a minimum above the maximum",
         "an ingress without a host",
         "an ingress without proxies",
         "scaling without figures",
@@ -541,6 +559,47 @@ def test_pods_are_scaled_by_figures_that_there_are() -> None:
             assert f'namespace="{NAMESPACE}",service="parley-gateway"' in query
             check_query(query, targets)
             assert float(trigger["metadata"]["threshold"]) > 0
+
+
+WORKERS = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["workers"]
+SESSIONS = {stage: worker["sessions"] for stage, worker in WORKERS.items()}
+"""Conversations that one pod carries. No file of values has others."""
+
+
+@each_case
+def test_gateways_take_no_more_conversations_than_the_workers_carry(words: tuple[str, ...]) -> None:
+    manifests = rendered(*words)
+    most = {
+        one["metadata"]["labels"]["app.kubernetes.io/component"]: (
+            one["spec"].get("maxReplicaCount") or one["spec"].get("replicas")
+        )
+        for one in manifests
+        if one["kind"] in ("Deployment", "ScaledObject")
+    }
+    by_component = dict(pods(manifests))
+    gateways = most["gateway"] * int(
+        environment(by_component["gateway"], SECRET)["PARLEY_MAX_SESSIONS"]
+    )
+    for stage in {"stt", "tts"} & by_component.keys():
+        carried = SESSIONS[stage]
+        assert gateways <= most[stage] * carried
+        assert _parser().parse_args(container(by_component[stage])["args"][1:]).places >= carried
+    aims = {
+        one["metadata"]["labels"]["app.kubernetes.io/component"]: int(
+            one["spec"]["triggers"][0]["metadata"]["threshold"]
+        )
+        for one in manifests
+        if one["kind"] == "ScaledObject"
+    }
+    assert {
+        stage: aim for stage, aim in aims.items() if stage != "gateway"
+    }.items() <= SESSIONS.items()
+
+
+def test_a_recogniser_carries_what_was_measured() -> None:
+    told = (ROOT / "docs/scale.md").read_text(encoding="utf-8")
+    people = {int(each) for each in re.findall(r"people to a worker, at most +(\d+) ", told)}
+    assert {SESSIONS["stt"] * SPEAKING_PERCENT // 100} == people
 
 
 SERIES = {

@@ -182,4 +182,22 @@ while it writes its file anew, and for what its allocator loses. */}}
 {{- if and .Values.autoscaling.enabled (not .Values.serviceMonitor.enabled) -}}
 {{- fail "autoscaling needs serviceMonitor.enabled: it asks for figures by the labels that come with it" -}}
 {{- end -}}
+{{- range $component, $limits := pick .Values.autoscaling "gateway" "stt" "tts" -}}
+{{- if gt (int $limits.minReplicas) (int $limits.maxReplicas) -}}
+{{- fail (printf "autoscaling.%s: minReplicas is more than maxReplicas" $component) -}}
+{{- end -}}
+{{- end -}}
+{{- $scaled := .Values.autoscaling.enabled -}}
+{{- $admitted := mul .Values.gateway.maxSessions ($scaled | ternary .Values.autoscaling.gateway.maxReplicas .Values.gateway.replicas) -}}
+{{- range $stage, $worker := .Values.workers -}}
+{{- if $worker.enabled -}}
+{{- if lt (int $worker.places) (int $worker.sessions) -}}
+{{- fail (printf "workers.%s: places are less than sessions, who may all speak at once" $stage) -}}
+{{- end -}}
+{{- $carried := mul $worker.sessions ($scaled | ternary (get $.Values.autoscaling $stage).maxReplicas $worker.replicas) -}}
+{{- if gt $admitted $carried -}}
+{{- fail (printf "gateways take %d conversations (maxSessions for each), workers.%s carries %d (sessions for each): more pods there, or fewer conversations" $admitted $stage $carried) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
