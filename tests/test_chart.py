@@ -61,6 +61,7 @@ GIVEN = {
 SECRET = GIVEN | {
     "PARLEY_ADMIN_KEY": "an-operators-key",
     "PARLEY_LLM_URL": "http://user:password@models:8000/v1",
+    "PARLEY_STT_URL": "http://user:password@recognition:8000/v1",
     "REDIS_URL": f"rediss://:{PASSWORD}@redis.example.org:6380/0",
 }
 """What is in the cluster's Secret."""
@@ -78,6 +79,8 @@ def given(**values: str) -> tuple[str, ...]:
 def file(name: str) -> tuple[str, str]:
     return "--values", str(CHART / f"values-{name}.yaml")
 
+
+ONE_EGRESS = ("--set-json", 'networkPolicy.gatewayEgress=[{"to": [{"podSelector": {}}]}]')
 
 CASES = {
     "as it is": given(**GIVEN),
@@ -172,6 +175,27 @@ def without(name: str) -> tuple[str, ...]:
             (*file("prod"), "--set", "autoscaling.stt.minReplicas=41"),
             "autoscaling.stt: minReplicas is more than maxReplicas",
         ),
+        ((*file("prod"), *ONE_EGRESS), "networkPolicy.redisEgress is missing"),
+        (
+            (*file("prod"), "--set-string", "gateway.env.PARLEY_WEBRTC_ADDRESSES=203.0.113.9"),
+            "networkPolicy.gatewayUdp is missing",
+        ),
+        (
+            (*file("prod"), "--set-json", 'networkPolicy.gatewayUdp={"first": 9, "last": 8}'),
+            "first is more than last",
+        ),
+        (
+            (*file("prod"), "--set-json", 'gateway.extraEnv=[{"name": "PARLEY_BUGDET_MS"}]'),
+            "/gateway/extraEnv/0/name",
+        ),
+        (
+            (*file("prod"), "--set-json", 'workers.stt.extraEnv=[{"name": "A"}, {"name": "A"}]'),
+            "workers.stt.extraEnv: A is there twice",
+        ),
+        (
+            (*file("prod"), "--set", "workers.tts.secretEnv={PARLEY_LOG_FORMAT}"),
+            "workers.tts.secretEnv: PARLEY_LOG_FORMAT is in workers.tts.env as well",
+        ),
         ((*file("prod"), "--set", "ingress.host="), "ingress.host is missing"),
         ((*file("prod"), "--set-string", "gateway.env.PARLEY_PROXIES="), "PROXIES is missing"),
         ((*file("prod"), "--set", "serviceMonitor.enabled=false"), "needs serviceMonitor.enabled"),
@@ -199,6 +223,12 @@ def without(name: str) -> tuple[str, ...]:
         "more conversations than are spoken",
         "fewer places than conversations",
         "a minimum above the maximum",
+        "a Redis out of reach",
+        "media out of reach",
+        "ports the wrong way round",
+        "a setting that goes unchecked",
+        "a variable of others twice",
+        "a worker's variable from two places",
         "an ingress without a host",
         "an ingress without proxies",
         "scaling without figures",
@@ -284,6 +314,8 @@ def environment(template: Manifest, secret: Mapping[str, str]) -> dict[str, str]
     found: dict[str, str] = {}
     for entry in container(template)["env"]:
         assert entry["name"] not in found
+        if "resourceFieldRef" in entry.get("valueFrom", {}):
+            continue
         if "value" in entry:
             found[entry["name"]] = re.sub(r"\$\((\w+)\)", lambda m: found[m[1]], entry["value"])
             continue
@@ -308,7 +340,8 @@ def test_gateways_start_with_what_they_are_given(
     by_component = dict(pods(manifests))
     gateway = by_component["gateway"]
     given_to_it = environment(gateway, SECRET)
-    assert given_to_it.keys() <= names() | OPENTELEMETRY | {HEADERS, "REDIS_PASSWORD"}
+    theirs = {"HTTPS_PROXY", "OMP_NUM_THREADS"} if "everything" in words[-1] else set()
+    assert given_to_it.keys() <= names() | OPENTELEMETRY | {HEADERS, "REDIS_PASSWORD"} | theirs
     for name, value in given_to_it.items():
         monkeypatch.setenv(name, value)
     settings = Settings.load(None)
@@ -475,7 +508,9 @@ def test_only_gateways_reach_workers_and_redis(name: str) -> None:
     for policy in (one["spec"] for one in manifests if one["kind"] == "NetworkPolicy"):
         (component,) = selected(policy["podSelector"]["matchLabels"], manifests)
         (rule,) = policy["ingress"]
-        (port,) = rule["ports"]
+        port, *media = rule["ports"]
+        udp = {"protocol": "UDP", "port": 32768, "endPort": 60999}
+        assert media == ([udp] if (component, name) == ("gateway", "everything") else [])
         (open_port,) = container(dict(pods(manifests))[component])["ports"]
         assert port == {"protocol": "TCP", "port": open_port["containerPort"]}
         if component != "gateway":
@@ -507,6 +542,30 @@ def test_gateways_that_may_reach_little_reach_redis_workers_and_what_is_named() 
         (["redis"], [6379]),
         ({"ipBlock": {"cidr": "192.0.2.0/24"}}, [443]),
     ]
+
+
+def test_gateways_that_may_reach_little_reach_a_redis_elsewhere() -> None:
+    rule = {"to": [{"ipBlock": {"cidr": "192.0.2.9/32"}}], "ports": [{"port": 26379}]}
+    rules = ("--set-json", f"networkPolicy.redisEgress={json.dumps([rule])}")
+    manifests = rendered(*file("prod"), *ONE_EGRESS, *rules)
+    (policy,) = [
+        one["spec"]
+        for one in manifests
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "parley-gateway"
+    ]
+    assert rule in policy["egress"]
+
+
+def test_what_is_not_parleys_reaches_gateways_and_workers() -> None:
+    by_component = dict(pods(rendered(*CASES["everything"])))
+    for component in ("gateway", "stt", "tts"):
+        extra = container(by_component[component])["env"][-2:]
+        assert [one["name"] for one in extra] == ["HTTPS_PROXY", "OMP_NUM_THREADS"]
+    for component in ("stt", "tts"):
+        assert (
+            environment(by_component[component], SECRET)["PARLEY_STT_URL"]
+            == SECRET["PARLEY_STT_URL"]
+        )
 
 
 @each_case

@@ -132,7 +132,13 @@ while it writes its file anew, and for what its allocator loses. */}}
 {{- if .Values.serviceMonitor.enabled -}}
 {{- $needed = append $needed "PARLEY_ADMIN_KEY" -}}
 {{- end -}}
-{{- concat $needed .Values.gateway.secretEnv | toJson -}}
+{{- $needed = concat $needed .Values.gateway.secretEnv -}}
+{{- range .Values.workers -}}
+{{- if .enabled -}}
+{{- $needed = concat $needed .secretEnv -}}
+{{- end -}}
+{{- end -}}
+{{- $needed | uniq | toJson -}}
 {{- end -}}
 
 {{/* The secrets without which a gateway starts as well, as JSON. */}}
@@ -166,10 +172,29 @@ while it writes its file anew, and for what its allocator loses. */}}
 {{- fail "secrets.values.REDIS_PASSWORD must be 16 letters and digits or more: it is part of a URL" -}}
 {{- end -}}
 {{- end -}}
-{{- range .Values.gateway.secretEnv -}}
-{{- if hasKey $.Values.gateway.env . -}}
-{{- fail (printf "gateway.secretEnv: %s is in gateway.env as well" .) -}}
+{{- range $where, $own := dict "gateway" .Values.gateway "workers.stt" .Values.workers.stt "workers.tts" .Values.workers.tts -}}
+{{- range $own.secretEnv -}}
+{{- if hasKey $own.env . -}}
+{{- fail (printf "%s.secretEnv: %s is in %s.env as well" $where . $where) -}}
 {{- end -}}
+{{- end -}}
+{{- $names := list -}}
+{{- range $own.extraEnv -}}
+{{- if has .name $names -}}
+{{- fail (printf "%s.extraEnv: %s is there twice" $where .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- end -}}
+{{- $policy := .Values.networkPolicy -}}
+{{- if and $policy.enabled $policy.gatewayEgress (not .Values.redis.enabled) (not $policy.redisEgress) -}}
+{{- fail "networkPolicy.redisEgress is missing: gateways that may reach gatewayEgress alone do not reach the Redis of REDIS_URL" -}}
+{{- end -}}
+{{- if gt (int $policy.gatewayUdp.first) (int $policy.gatewayUdp.last) -}}
+{{- fail "networkPolicy.gatewayUdp: first is more than last" -}}
+{{- end -}}
+{{- if and $policy.enabled (get .Values.gateway.env "PARLEY_WEBRTC_ADDRESSES") (not $policy.gatewayUdp) -}}
+{{- fail "networkPolicy.gatewayUdp is missing: media for the addresses of PARLEY_WEBRTC_ADDRESSES would be stopped" -}}
 {{- end -}}
 {{- if .Values.ingress.enabled -}}
 {{- if not .Values.ingress.host -}}
