@@ -196,6 +196,14 @@ def without(name: str) -> tuple[str, ...]:
             (*file("prod"), "--set", "workers.tts.secretEnv={PARLEY_LOG_FORMAT}"),
             "workers.tts.secretEnv: PARLEY_LOG_FORMAT is in workers.tts.env as well",
         ),
+        (
+            (*file("prod"), "--set", "secrets.existingSecret=parley-keys"),
+            "parley-keys is the chart's own, which helm deletes",
+        ),
+        (
+            (*file("prod"), "--set", "gateway.service.externalTrafficPolicy=Local"),
+            "a ClusterIP has no traffic from outside",
+        ),
         ((*file("prod"), "--set", "ingress.host="), "ingress.host is missing"),
         ((*file("prod"), "--set-string", "gateway.env.PARLEY_PROXIES="), "PROXIES is missing"),
         ((*file("prod"), "--set", "serviceMonitor.enabled=false"), "needs serviceMonitor.enabled"),
@@ -223,6 +231,8 @@ def without(name: str) -> tuple[str, ...]:
         "more conversations than are spoken",
         "fewer places than conversations",
         "a minimum above the maximum",
+        "the chart's own Secret",
+        "outside traffic of a ClusterIP",
         "a Redis out of reach",
         "media out of reach",
         "ports the wrong way round",
@@ -378,6 +388,7 @@ def test_secrets_on_the_command_line_are_in_the_secret_alone() -> None:
     manifests = rendered(*CASES["as it is"])
     (secret,) = [one for one in manifests if one["kind"] == "Secret"]
     assert secret["stringData"] == GIVEN
+    assert secret["metadata"]["name"] == "parley-keys"  # not one that somebody makes by hand
     others = json.dumps([one for one in manifests if one["kind"] != "Secret"])
     assert [value for value in GIVEN.values() if value in others] == []
 
@@ -460,6 +471,21 @@ def test_a_pod_is_killed_only_when_its_drain_must_have_ended(words: tuple[str, .
         elif component != "redis":
             drain_s = _parser().parse_args(container(pod)["args"][1:]).drain
             assert grace_s >= pre_stop_s(pod) + drain_s + WORKERS_LAST_WORDS_S + 10
+
+
+@each_case
+def test_gateways_end_one_after_the_other(words: tuple[str, ...]) -> None:
+    (gateway,) = [
+        one["spec"]
+        for one in rendered(*words)
+        if one["kind"] == "Deployment" and one["metadata"]["name"].endswith("-gateway")
+    ]
+    pod = gateway["template"]
+    drain_s = int(environment(pod, SECRET)["PARLEY_DRAIN_S"])
+    assert gateway["minReadySeconds"] == pre_stop_s(pod) + drain_s
+    startup = probes(pod)["startup"]
+    starts_s = startup["periodSeconds"] * startup["failureThreshold"]
+    assert gateway["progressDeadlineSeconds"] > gateway["minReadySeconds"] + starts_s
 
 
 # --- what belongs together -----------------------------------------------------------------------
@@ -566,6 +592,33 @@ def test_what_is_not_parleys_reaches_gateways_and_workers() -> None:
             environment(by_component[component], SECRET)["PARLEY_STT_URL"]
             == SECRET["PARLEY_STT_URL"]
         )
+
+
+@pytest.mark.parametrize("name", ["staging", "prod"])
+def test_ingress_nginx_keeps_clients_apart_and_takes_uploads(name: str) -> None:
+    manifests = rendered(*CASES[name])
+    (ingress,) = [one for one in manifests if one["kind"] == "Ingress"]
+    assert ingress["spec"]["ingressClassName"] == "nginx"
+    prefix = "nginx.ingress.kubernetes.io/"
+    told = {
+        key.removeprefix(prefix): value for key, value in ingress["metadata"]["annotations"].items()
+    }
+    assert told["affinity"] == "cookie"
+    assert "http_503" in told["proxy-next-upstream"]
+    assert (
+        int(told["proxy-body-size"].removesuffix("m"))
+        > Settings.model_fields["upload_max_mb"].default
+    )
+    assert int(told["proxy-read-timeout"]) >= 60
+
+
+def test_the_service_keeps_addresses_and_clients_where_that_is_wanted() -> None:
+    (service,) = [
+        one["spec"]
+        for one in rendered(*CASES["everything"])
+        if one["kind"] == "Service" and one["metadata"]["name"] == "interviews-gateway"
+    ]
+    assert (service["externalTrafficPolicy"], service["sessionAffinity"]) == ("Local", "ClientIP")
 
 
 @each_case

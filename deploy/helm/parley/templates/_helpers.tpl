@@ -21,8 +21,14 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 
+{{/* The chart's own has a name that nobody gives to one made by hand: on the way from one to the other
+helm deletes its own. */}}
 {{- define "parley.secret" -}}
-{{ .Values.secrets.existingSecret | default (include "parley.name" .) }}
+{{ .Values.secrets.existingSecret | default (include "parley.ownSecret" .) }}
+{{- end -}}
+
+{{- define "parley.ownSecret" -}}
+{{ include "parley.name" . }}-keys
 {{- end -}}
 
 {{/* The port of a stage's worker. */}}
@@ -153,6 +159,9 @@ while it writes its file anew, and for what its allocator loses. */}}
 {{- if and .Values.secrets.existingSecret $given -}}
 {{- fail "secrets: give existingSecret or values, not both" -}}
 {{- end -}}
+{{- if eq .Values.secrets.existingSecret (include "parley.ownSecret" .) -}}
+{{- fail (printf "secrets.existingSecret: %s is the chart's own, which helm deletes now; take another name" .Values.secrets.existingSecret) -}}
+{{- end -}}
 {{- if not .Values.secrets.existingSecret -}}
 {{- range $needed -}}
 {{- if not (get $given .) -}}
@@ -211,6 +220,9 @@ while it writes its file anew, and for what its allocator loses. */}}
 {{- if gt (int $limits.minReplicas) (int $limits.maxReplicas) -}}
 {{- fail (printf "autoscaling.%s: minReplicas is more than maxReplicas" $component) -}}
 {{- end -}}
+{{- end -}}
+{{- if and .Values.gateway.service.externalTrafficPolicy (eq .Values.gateway.service.type "ClusterIP") -}}
+{{- fail "gateway.service.externalTrafficPolicy: a ClusterIP has no traffic from outside" -}}
 {{- end -}}
 {{- $scaled := .Values.autoscaling.enabled -}}
 {{- $admitted := mul .Values.gateway.maxSessions ($scaled | ternary .Values.autoscaling.gateway.maxReplicas .Values.gateway.replicas) -}}
