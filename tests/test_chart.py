@@ -29,6 +29,7 @@ from gateway.security import Need
 from gateway.security.access import NEEDS
 from gateway.settings import Settings
 from gateway.variables import variables
+from gateway.workers.supervisor import END_S, FORCED_S
 from stages._remote_server import LAST_WORDS_S as WORKERS_LAST_WORDS_S
 from stages._remote_server import StageServer
 from tests.support.figures import check_query
@@ -40,6 +41,7 @@ from tests.support.helm import (
     NAMESPACE,
     Manifest,
     ask,
+    missing,
     refusal,
     rendered,
 )
@@ -103,7 +105,7 @@ def test_helm_finds_nothing_to_complain_of() -> None:
 
 @pytest.mark.parametrize(
     ("name", "version"),
-    [("as it is", KUBERNETES[1]), *(("everything", version) for version in KUBERNETES)],
+    [*((name, KUBERNETES[1]) for name in CASES), ("everything", KUBERNETES[0])],
 )
 def test_kubernetes_takes_what_is_rendered(name: str, version: str) -> None:
     own = [one for one in rendered(*CASES[name]) if one["kind"] not in OTHERS]
@@ -128,6 +130,24 @@ def test_keda_and_prometheus_operator_take_what_is_rendered() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("machine", "installed", "told"),
+    [
+        (("Linux", "x86_64"), True, []),
+        (("Linux", "x86_64"), False, ["npm ci"]),
+        (("Linux", "aarch64"), True, ["alone"]),
+        (("Darwin", "x86_64"), True, ["alone"]),
+    ],
+    ids=["all there", "not installed", "another processor", "another system"],
+)
+def test_helm_is_missing_where_its_program_would_not_run(
+    machine: tuple[str, str], installed: bool, told: list[str]
+) -> None:
+    assert [part in why for part, why in zip(told, missing(machine, installed), strict=True)] == [
+        True for _ in told
+    ]
 
 
 # --- what is refused -----------------------------------------------------------------------------
@@ -468,6 +488,8 @@ def test_a_pod_is_killed_only_when_its_drain_must_have_ended(words: tuple[str, .
         if component == "gateway":
             drain_s = int(environment(pod, SECRET)["PARLEY_DRAIN_S"])
             assert grace_s >= pre_stop_s(pod) + drain_s + LAST_WORDS_S + STORE_S + GRACE_S
+            if int(environment(pod, SECRET).get("PARLEY_WORKERS", "1")) > 1:
+                assert grace_s >= pre_stop_s(pod) + drain_s + END_S + FORCED_S + 1
         elif component != "redis":
             drain_s = _parser().parse_args(container(pod)["args"][1:]).drain
             assert grace_s >= pre_stop_s(pod) + drain_s + WORKERS_LAST_WORDS_S + 10
