@@ -489,7 +489,8 @@ def test_a_pod_is_killed_only_when_its_drain_must_have_ended(words: tuple[str, .
             drain_s = int(environment(pod, SECRET)["PARLEY_DRAIN_S"])
             assert grace_s >= pre_stop_s(pod) + drain_s + LAST_WORDS_S + STORE_S + GRACE_S
             if int(environment(pod, SECRET).get("PARLEY_WORKERS", "1")) > 1:
-                assert grace_s >= pre_stop_s(pod) + drain_s + END_S + FORCED_S + 1
+                ends_s = drain_s + LAST_WORDS_S + STORE_S + END_S + FORCED_S + 1
+                assert grace_s >= pre_stop_s(pod) + ends_s
         elif component != "redis":
             drain_s = _parser().parse_args(container(pod)["args"][1:]).drain
             assert grace_s >= pre_stop_s(pod) + drain_s + WORKERS_LAST_WORDS_S + 10
@@ -733,7 +734,7 @@ def test_gateways_take_no_more_conversations_than_the_workers_carry(words: tuple
 def test_a_recogniser_carries_what_was_measured() -> None:
     told = (ROOT / "docs/scale.md").read_text(encoding="utf-8")
     people = {int(each) for each in re.findall(r"people to a worker, at most +(\d+) ", told)}
-    assert {SESSIONS["stt"] * SPEAKING_PERCENT // 100} == people
+    assert {SESSIONS["stt"] * SPEAKING_PERCENT / 100} == people
 
 
 SERIES = {
