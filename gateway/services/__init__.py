@@ -1,14 +1,14 @@
-"""The services behind the gateway: which there are, how they are, and which instance a call gets.
+"""The services behind the gateway: their definitions, their health, and the choice of instances.
 
 `definition`, `yaml_reader`, `services_file` and `sources` say which services there are,
-`model_specs` which models they have, `leases` and `networks` which instances have registered
-themselves, and where they may be; `health`, `balancing`, `retries`, `instances` and `registry`
-decide about calls, `forwarding` about what passes of a request and its answer, `totals` counts:
+`model_specs` which models they have, `leases` which instances have registered themselves, and
+`networks` where these may be; `health`, `balancing`, `retries`, `instances` and `registry` decide
+about calls, `forwarding` about the parts of a request and an answer that pass, `totals` counts:
 these are pure but for `sources`. `exchange` makes the attempts of one call, over the connections of
-`upstreams` and `idle_connections`, with the body of `request_body`; `websocket_calls` those of a
-WebSocket, which is a `service_connection`; `resolving` finds the addresses. `probing` asks
-instances how they are, `reloading` reads the file again, `registration` takes leases, `current` has
-the registry follow both. `failures` has words for failures.
+`upstreams` and `idle_connections`, with the body of `request_body`; `websocket_calls` makes those
+of a WebSocket, which is a `service_connection`; `resolving` finds the addresses. `probing` probes
+instances, `reloading` reads the file again, `registration` takes leases, `current` has the registry
+follow both. `failures` has words for failures.
 """
 
 __all__: list[str] = []

@@ -38,7 +38,7 @@ class Balancer(Protocol):
 
 
 class RoundRobin:
-    """One after the other, as often as their weights say where `weighted`."""
+    """Chooses one after the other; if `weighted`, as often as their weights say."""
 
     def __init__(self, *, weighted: bool) -> None:
         self._weighted = weighted
@@ -58,7 +58,7 @@ class RoundRobin:
 
 
 class LeastConnections:
-    """The one with the fewest calls under way by its weight; in turn where several have these."""
+    """Chooses the one with the fewest calls under way for its weight; in turn if several have them."""
 
     def __init__(self) -> None:
         self._in_turn = RoundRobin(weighted=True)
@@ -69,14 +69,14 @@ class LeastConnections:
 
 
 class IpHash:
-    """The same one for the same client, as long as it can be had."""
+    """Chooses the same instance for the same client, as long as that is available."""
 
     def choose(self, contenders: Sequence[Contender], client: str) -> Contender:
         return max(contenders, key=lambda one: _rendezvous(one, client))
 
 
 class TwoChoices:
-    """Two by chance and their weights, and of these the one with less to do."""
+    """Picks two at random, by their weights, and chooses the one with less to do."""
 
     def __init__(self, chance: Callable[[], float]) -> None:
         self._chance = chance

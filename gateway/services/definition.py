@@ -1,4 +1,4 @@
-"""The operator's definition of a service: its place, how it is asked, and its fallback. Pure.
+"""The operator's definition of a service: its addresses, its calls and its fallback. Pure.
 
 The names are those of `services.yaml` (docs/services.md).
 """
@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final, Literal
 
 SERVICE_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,62}[A-Za-z0-9])?")
-"""One part of a path as it stands, so that nothing of it is ever escaped."""
+"""One segment of a path, of characters that are never escaped."""
 
 Scheme = Literal["http", "https"]
 
@@ -18,7 +18,7 @@ LONGEST_BACKOFF_S: Final = 2.0
 
 
 class Backoff(Enum):
-    """How the longest wait before a retry grows: not at all, or to twice the one before."""
+    """How the longest wait before a retry grows: not at all, or doubling each time."""
 
     FIXED = "fixed"
     EXPONENTIAL = "exponential"
@@ -91,12 +91,12 @@ Fallback = StaticFallback | ServiceFallback
 class ServiceSpec:
     """One service. Times are seconds.
 
-    `health_endpoints` are paths of which one has to answer 200, in the order in which they are
-    asked; without any, nothing is asked. `base_path` is "" or begins with a slash and ends in none;
-    a path that is not below it already is put there. `timeout_s` is how long one attempt may take
-    to the head of its answer, `idle_timeout_s` how long nothing may come or go within a body.
-    `max_websockets` are those at a time of the whole service, `max_message_bytes` the longest
-    message of one, `websocket_idle_s` how long no message may come or go.
+    `health_endpoints` are paths, asked in this order, of which one has to answer 200; without any,
+    the service is not probed. `base_path` is "" or begins with a slash and ends in none; a path
+    that is not below it is put there. `timeout_s` is how long one attempt may take to the head of
+    its answer, `idle_timeout_s` the longest pause within a body. `max_websockets` limits the open
+    WebSockets of the whole service, `max_message_bytes` the length of one message, and
+    `websocket_idle_s` is the longest time without a message.
     """
 
     name: str

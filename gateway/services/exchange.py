@@ -29,15 +29,15 @@ from pipeline.breaker import Outcome, Transition
 logger = logging.getLogger("parley.services")
 
 SLOW_SHARE: Final = 0.5
-"""A client that leaves after this share of the limit without an answer has waited too long: that
-counts against the instance (docs/services.md)."""
+"""When a client leaves after this share of the limit without an answer, it has waited too long:
+that counts against the instance (docs/services.md)."""
 
 Missing = Literal["down", "busy", "failed", "late"]
 
 
 class NoAnswer(Exception):
-    """No instance has answered. `retry_after_s` is when another call makes sense, 0 where that is
-    not known; `unseen` says that no instance has got the request."""
+    """No instance has answered. `retry_after_s` is when another call makes sense, 0 if that is not
+    known; `unseen` says that no instance has got the request."""
 
     def __init__(
         self,
@@ -56,8 +56,8 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxiedCall:
-    """A client's request. `budget_s` is how long it waits for the head of an answer, where it says
-    so. The body is handed over beside it."""
+    """A client's request, without its body. `budget_s` is how long the client waits for the head of
+    an answer, if it says so."""
 
     method: str
     raw_path: bytes
@@ -81,7 +81,7 @@ class ProxiedCall:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServiceAnswer:
-    """An answer whose head is there. `pieces` raises `UpstreamFailed` where it breaks off."""
+    """An answer whose head has come. `pieces` raises `UpstreamFailed` if the answer breaks off."""
 
     status: int
     head: Headers

@@ -1,7 +1,7 @@
 """The parts of a request that go on to a service, and of its answer that come back. Pure.
 
-A head is made anew: nothing that is about one connection passes (RFC 9110, section 7.6.1), nor
-anything that the gateway itself says, nor a path that a service could read as another one.
+The gateway writes a new head. It does not pass on headers of one connection (RFC 9110, section
+7.6.1), headers that it sets itself, or a path that a service could read as another one.
 """
 
 import re
@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from gateway.services.definition import Endpoint, ServiceSpec
 
 Headers = list[tuple[bytes, bytes]]
-"""Names in small letters, and values."""
+"""Names in lower case, and values."""
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -54,10 +54,10 @@ SAID_HERE: Final = frozenset(
         b"x-rewrite-url",
     }
 )
-"""Headers of a request that clients cannot set: the gateway says them, or nobody."""
+"""Headers of a request that clients cannot set: the gateway sets them, or nobody does."""
 
 NOT_BACK: Final = frozenset({b"date", b"server", b"x-correlation-id"})
-"""Headers of an answer that the gateway says itself. So it does with those of CORS."""
+"""Headers of an answer that the gateway sets itself, as it does the headers of CORS."""
 
 CORS: Final = b"access-control-"
 

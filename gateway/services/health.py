@@ -1,4 +1,4 @@
-"""How an instance of a service is, by what probes of it find. Pure.
+"""The health of an instance of a service, as probes find it. Pure.
 
 Calls are judged by the instance's breaker (`pipeline.breaker`), which takes it out of use after
 three failures in a row. Probes find what no call has met yet, and bring an instance back.
@@ -18,8 +18,8 @@ class HealthState(Enum):
 class HealthPolicy:
     """How often an instance is asked, in seconds, and how many answers in a row change its state.
 
-    One probe that fails takes it down; where calls have succeeded since the probe before, it needs
-    `falls_in_use` of them. `rises` good ones bring it back. Each interval is longer or shorter by
+    One failed probe takes the instance down; if calls have succeeded since the probe before, it
+    takes `falls_in_use` failed probes. `rises` good probes bring it back. Each interval varies by
     the share `jitter`.
     """
 
@@ -44,7 +44,7 @@ class HealthPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """One probe: `problem` is why it failed, "" where it did not. Time is seconds."""
+    """One probe: `problem` is why it failed, "" if it did not. Times are in seconds."""
 
     at: float
     latency_s: float

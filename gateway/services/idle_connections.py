@@ -1,9 +1,9 @@
-"""The connections to one instance: those that are idle wait for the next call, the last one first.
+"""The connections to one instance: idle ones wait for the next call, which takes the latest.
 
-httpcore's own pool looks at all of its connections twice for each call, and asks the system of each
-idle one whether it is readable. Calls have a bound already (`ServiceSpec.max_connections`), and all
-connections of a pool lead to one place, so that nobody waits here and only the one that is taken
-has to be looked at.
+httpcore's own pool checks all of its connections twice for each call, and asks the system for each
+idle one whether it is readable. Here calls have a bound already (`ServiceSpec.max_connections`),
+and all connections of a pool lead to one instance. So nobody waits here, and only the connection
+that is taken has to be checked.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ import httpcore
 
 
 class IdleConnections:
-    """In place of `httpcore.AsyncConnectionPool`, for one origin.
+    """A substitute for `httpcore.AsyncConnectionPool`, for one origin.
 
     `made` makes a connection, which connects with its first request. `aclose` closes all.
     """

@@ -1,4 +1,4 @@
-"""One instance of a service, as the gateway knows it: its breaker, its health, its calls. Pure."""
+"""One instance of a service: its breaker, its health, its calls. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,12 +16,12 @@ BREAKER: Final = BreakerPolicy(
     open_max_s=300.0,
     probe_timeout_s=60.0,
 )
-"""Three failed calls take an instance out of use: others are there, so trying it again soon costs
-little. Assumed values."""
+"""Three failed calls take an instance out of use. Trying it again soon costs little, because there
+are other instances. Assumed values."""
 
 MOST_RETRY_AFTER_S: Final = 10.0
-"""The longest pause for an instance that says when to come back: it may say so for one path or one
-client only. The client gets the whole time that the instance gave."""
+"""The longest pause for an instance that says when to come back, which may hold for one path or
+one client only. The client is told the whole time that the instance gave."""
 
 SLOWEST_SHARE: Final = 0.1
 """The share of its calls that an instance gets when it has just come back."""

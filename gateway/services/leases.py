@@ -9,15 +9,15 @@ from gateway.services.definition import Endpoint, ServiceSpec
 
 MOST: Final = 1000
 MOST_OF_A_SERVICE: Final = 100
-"""Leases at a time. Assumed values: far more than a gateway of this kind has instances."""
+"""The most leases at a time. Assumed values: far more than the instances of such a gateway."""
 
 FOR_EVER: Final = math.inf
-"""The end of a lease that its place of storage ends."""
+"""The end of a lease that the store ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One instance, `id` among those of its service, which says where it is for `ttl_s` seconds."""
+    """One instance, which its service knows by `id`, and its address, for `ttl_s` seconds."""
 
     service: str
     id: str
@@ -31,7 +31,7 @@ class Lease:
 
 
 class Leases:
-    """All leases that hold. `now` is monotonic seconds."""
+    """All current leases. `now` is monotonic seconds."""
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, str], tuple[Lease, float]] = {}

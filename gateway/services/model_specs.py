@@ -1,6 +1,6 @@
-"""The models that clients may ask for, and what a file of services says of them. Pure.
+"""The models that clients may ask for, as `services.yaml` defines them. Pure.
 
-The names are those of `services.yaml` (docs/services.md).
+The names are those of the file (docs/services.md).
 """
 
 import re
@@ -21,8 +21,8 @@ LEAST_CONFIDENCE: Final = 0.7
 class ModelSpec:
     """One model: `service` has it under the name `model`.
 
-    A reply that is refused, failed, or has less than this `confidence` is asked for once more, of
-    the model `escalate_to`; with "" there no reply is judged. `confidence` 0 looks at none.
+    If a reply is refused, fails, or has less than this `confidence`, the model `escalate_to` is
+    asked, too; if that is "", no reply is judged. With `confidence` 0 no confidence is checked.
     """
 
     name: str
@@ -33,7 +33,7 @@ class ModelSpec:
 
 
 class Models:
-    """The models that there are now; `otherwise` where the file names none."""
+    """The current models; `otherwise` if the file names none."""
 
     def __init__(self, specs: Mapping[str, ModelSpec], otherwise: ModelSpec | None = None) -> None:
         self._otherwise = {} if otherwise is None else {otherwise.name: otherwise}

@@ -1,8 +1,8 @@
-"""The networks, named by the operator, in which an instance that registers itself may be. Pure.
+"""The networks, listed by the operator, in which an instance may register itself. Pure.
 
-A client that may register could otherwise have the gateway ask any address that it reaches: the
-machine itself, its neighbours, the metadata of a cloud (SSRF). A name could lead elsewhere later,
-so instances are named by their addresses.
+Otherwise a client that may register could make the gateway ask any address that it reaches: the
+machine itself, its neighbours, a cloud's metadata service (SSRF). A host name could lead elsewhere
+later, so instances register their addresses.
 """
 
 from ipaddress import (

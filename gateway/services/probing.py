@@ -1,4 +1,4 @@
-"""Asks the instances of services how they are: in the background, and when somebody asks."""
+"""Probes the instances of services: in the background, and on request."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from gateway.services.upstreams import Upstreams
 logger = logging.getLogger("parley.services")
 
 AT_ONCE: Final = 32
-"""Probes under way at a time."""
+"""The most probes at a time."""
 
 FIRST_WITHIN_S: Final = 1.0
 """The first probes of all instances are spread over this time."""

@@ -1,7 +1,7 @@
 """Instances that register themselves: their leases, in this process or in the store.
 
-Where Redis is configured every gateway has the leases of all, within `POLL_S`. A store that cannot
-be read now ends none: the instances are probed all the same.
+With Redis, every gateway sees the leases of all gateways within `POLL_S`. While the store cannot be
+read, no lease ends: the instances are probed all the same.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from gateway.store import Conflict, Store, StoreClosed, StoreError
 logger = logging.getLogger("parley.services")
 
 KIND: Final = "service-instance"
-"""Of the entries in the store: service-instance:{service}:{id}."""
+"""The kind of the entries in the store: service-instance:{service}:{id}."""
 
 POLL_S: Final = 1.0
 PAGE: Final = 200
@@ -40,8 +40,8 @@ class RegistrationRefused(Exception):
 class Registration:
     """Takes leases and ends them, while `running` lasts.
 
-    `networks` are where instances may be, `own` names that no service may have. `store` is shared
-    with other gateways; None: leases are known in this process alone.
+    Instances must be in `networks`, and no service may have a name of `own`. `store` is shared with
+    other gateways; None: leases are known in this process alone.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Other services while the gateway runs: the file is read again, as a whole or not at all."""
+"""Changes the services while the gateway runs: takes a changed file as a whole or not at all."""
 
 import asyncio
 import logging

@@ -1,7 +1,7 @@
 """The body of one request on its way to a service, piece by piece.
 
-What has come is kept as long as it is short, so that another instance can be asked; a long body is
-passed on once and never held.
+A short body is kept, so that another instance can be asked; a long body is passed on once and
+never held.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -13,11 +13,11 @@ KEPT_BYTES: Final = 64 * 1024
 
 
 class ClientGone(Exception):
-    """The client has left before its request was there."""
+    """The client has left before all of its request had come."""
 
 
 class BodyTooLong(Exception):
-    """The body is longer than the service takes."""
+    """The body is longer than the service accepts."""
 
 
 class RequestBody:

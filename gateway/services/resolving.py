@@ -1,7 +1,7 @@
-"""Addresses of hosts by their names, looked up in a few threads of their own, and kept for a while.
+"""Looks up addresses of hosts in a few threads of their own, and keeps them for a while.
 
-The event loop's own look-ups share their threads with everything else that waits in one: a name
-server that does not answer would hold up the store and the models of a conversation.
+The event loop's own look-ups share their threads with all other blocking work: a name server that
+does not answer would hold up the store and the models of a conversation.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ KEPT_S: Final = 10.0
 """A host that has moved is found again after this time. Assumed value."""
 
 THREADS: Final = 4
-"""Look-ups at a time. A name is looked up once, however many wait for it."""
+"""The most look-ups at a time. A name is looked up once, however many calls wait for it."""
 
 MOST_NAMES: Final = 1024
 
 NEXT_AFTER_S: Final = 1.0
-"""An address that takes no connection for so long is left for the next one, where there is one."""
+"""How long an address has to take a connection before the next address, if any, is tried."""
 
 Look = Callable[[str], Sequence[str]]
 

@@ -10,7 +10,7 @@ IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110, section 9.2.2. TRACE is not forwarded."""
 
 AGAIN: Final = frozenset({502, 503, 504})
-"""Answers that another instance, or a later moment, may do better."""
+"""Answers for which another instance, or a later try, may give a better one."""
 
 
 class Phase(Enum):
@@ -24,7 +24,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """Why an attempt has no answer: `status` is that of an answer in `AGAIN`, else 0."""
+    """Why an attempt has no answer: `status` is the status of an answer in `AGAIN`, else 0."""
 
     phase: Phase
     reason: str
@@ -36,10 +36,10 @@ class AttemptFailed:
 
 
 class RetryBudget:
-    """Retries are a tenth of the calls at most, beside a reserve that calls fill up again.
+    """Allows retries for a tenth of the calls at most, plus a reserve that calls fill up again.
 
-    So a service that fails gets 1.1 times its calls and not `max_attempts` times. The values are
-    those of gRPC's retry throttling.
+    So a failing service gets 1.1 times its calls and not `max_attempts` times. The values are those
+    of gRPC's retry throttling.
     """
 
     def __init__(self, *, ratio: float = 0.1, reserve: int = 10) -> None:

@@ -1,8 +1,8 @@
 """A WebSocket connection with a service, which notices when the service is gone.
 
-A service that answers no ping is gone; but one whose messages are not read for a while cannot be
-heard, since its pongs wait behind them. `websockets` waits for the pong all the same, and would end
-what a client reads slowly, as if the service had failed.
+A service that answers no ping is gone. But while the service's messages are not read, its pongs
+wait behind them. `websockets` waits for the pong all the same, and would end a connection that a
+client reads slowly, as if the service had failed.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from websockets.frames import CloseCode
 
 PING_EVERY_S: Final = 20.0
 PING_TIMEOUT_S: Final = 20.0
-"""A service that answers no ping for so long, and says nothing else, is gone. The values are those
-of most servers."""
+"""A service that sends neither a pong nor anything else for this long is gone. The values are
+those of most servers."""
 
 LOOK_S: Final = 1.0
-"""How often is looked whether anything was heard while a pong is waited for."""
+"""How often, while a pong is awaited, it is checked whether anything has come."""
 
 
 class ServiceConnection(ClientConnection):
-    """A connection whose service has `PING_TIMEOUT_S` to be heard, of the time in which it is read.
+    """A connection whose service must send something in `PING_TIMEOUT_S` of the time it is read.
 
     Make it without a `ping_timeout`.
     """

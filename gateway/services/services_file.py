@@ -1,4 +1,4 @@
-"""`services.yaml`: from its text to what it says of services and models. Pure."""
+"""Reads the services and models out of the text of `services.yaml`. Pure."""
 
 import json
 import re
@@ -27,7 +27,7 @@ HOST_NAME: Final = re.compile(
     r"(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*"
 )
 URL_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
-"""A path of plain segments, without a slash at its end."""
+"""A path of plain segments, without a slash at the end."""
 
 LOCATED: Final = ("host", "port", "protocol")
 SERVICE: Final = (

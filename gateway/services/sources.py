@@ -16,7 +16,7 @@ from gateway.settings import Settings
 LARGEST_FILE_BYTES = 4_000_000
 
 BUILT_IN = Path("default")
-"""In place of a file: the services that Parley knows."""
+"""The value that names the built-in services instead of a file."""
 
 
 class ServicesUnusable(Exception):

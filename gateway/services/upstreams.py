@@ -1,8 +1,8 @@
 """One attempt at one instance: its connection, its request, the head of its answer, the body.
 
-An attempt has a clock that runs only while the instance is waited for: to connect, to take a piece
-of the request, to begin its answer, to go on with it. A client that sends or reads slowly costs the
-instance nothing.
+An attempt's clock runs only while the gateway waits for the instance: to connect, to take a piece
+of the request, to begin its answer, to go on with it. A client that sends or reads slowly does not
+count against the instance.
 
 httpx sends all of a request before it reads the answer. So a service that answers before it has
 read the whole request is heard only when it closes the connection, or has read the rest.
@@ -31,8 +31,8 @@ from gateway.services.resolving import ResolvedNetwork, Resolver
 from gateway.services.retries import AttemptFailed, Phase
 
 KEPT_S: Final = 4.0
-"""An idle connection is given up before the usual servers close it, after 5 s: a request on one
-that is being closed is lost."""
+"""An idle connection is given up before usual servers close it, which they do after 5 s: a request
+on a connection that is being closed is lost."""
 
 
 RECEIVE_BYTES: Final = 128 * 1024
@@ -49,8 +49,7 @@ class UpstreamFailed(Exception):
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """The connections to one instance, which is at this URL. One that is `retired` closes with the
-    last of its calls."""
+    """The connections to the instance at this URL. A `retired` pool closes after its last call."""
 
     url: httpx.URL
     transport: httpx.AsyncBaseTransport
@@ -65,7 +64,7 @@ class Pool:
 
 
 class Upstreams:
-    """The connections to all instances, a pool for each, so that one never waits for another's.
+    """The connections to all instances, a pool for each: no instance's calls wait for another's.
 
     Belongs to one event loop; `aclose` closes the connections.
     """

@@ -1,7 +1,7 @@
 """One WebSocket of a client to a service: its handshake, at one instance after the other.
 
-Until an instance has taken the handshake nothing has passed, so another one can be asked, as for a
-request that may be repeated. From then on the WebSocket belongs to its instance.
+Until an instance accepts the handshake no message has passed, so another instance can be asked, as
+for a request that may be repeated. After that the WebSocket stays with its instance.
 """
 
 import asyncio
@@ -50,19 +50,19 @@ CLOSE_S: Final = 2.0
 """How long a service may take to answer a close frame."""
 
 AHEAD_FRAMES: Final = 4
-"""Frames that are received ahead of a client that reads slowly."""
+"""Frames that are received ahead for a client that reads slowly."""
 
 AHEAD_BYTES: Final = 32 * 1024
 """Bytes that may wait to be sent to a service; while more wait, the next message waits, too."""
 
 LENGTH: Final = b"content-length"
 NEGOTIATED: Final = b"sec-websocket-"
-"""Headers that are of one connection."""
+"""Headers that belong to one connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake:
-    """The handshake that a client asks for. `subprotocols` are those that it offers the service."""
+    """The handshake that a client asks for, with the `subprotocols` that it offers the service."""
 
     raw_path: bytes
     query: bytes
@@ -76,7 +76,7 @@ class ClientLeft(Exception):
 
 
 class HandshakeRefused(Exception):
-    """A service answers the handshake with something else, which is for the client."""
+    """A service refuses the handshake; its answer is for the client."""
 
     def __init__(self, status: int, head: Headers, body: bytes) -> None:
         super().__init__(status)

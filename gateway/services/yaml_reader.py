@@ -1,4 +1,4 @@
-"""Reads values out of YAML by what they have to be, and says at which line one is not. Pure."""
+"""Reads values of given types out of YAML, and names the line of a value that is wrong. Pure."""
 
 import math
 from collections.abc import Callable, Collection, Iterator
@@ -8,10 +8,10 @@ from typing import Any, Final, NoReturn, TypeVar
 import yaml
 
 DEEPEST: Final = 20
-"""No value of an operator's has more levels; a list that holds itself has."""
+"""No operator's file has more levels; a list that contains itself has."""
 
 MOST_VALUES: Final = 10_000
-"""Aliases of aliases multiply what a short file holds."""
+"""The most values in a file: aliases of aliases make a short file very large."""
 
 E = TypeVar("E", bound=Enum)
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class YamlError(Exception):
 
 
 class YamlValue:
-    """A value with its place. Each method raises `YamlError` where it is something else."""
+    """A value with its place. Each method raises `YamlError` if the value has another type."""
 
     def __init__(self, file: str, node: yaml.Node, name: str) -> None:
         self._file = file
