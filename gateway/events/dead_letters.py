@@ -1,4 +1,4 @@
-"""Dead letters: what could not be delivered to a webhook, for `LETTER_KEPT_S`, or until it is."""
+"""Dead letters: events that a webhook did not take, kept for `LETTER_KEPT_S` or until it does."""
 
 import json
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ LETTER_KEPT_S: Final = 7 * 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that a webhook did not take in so many tries; `at` is when it was given up, in
-    seconds since the epoch, and `reason` what was wrong the last time."""
+    """An event that a webhook did not take in `tries` tries; `at` is when it was given up, in
+    seconds since the epoch, and `reason` why the last try failed."""
 
     webhook: str
     event: OutboxEvent

@@ -1,11 +1,11 @@
-"""Which event one webhook gets next, when it is tried again, and when no more. Pure.
+"""Which event one webhook gets next, when it is tried again, and when it is given up. Pure.
 
 The events of a session go one after the other: the next one waits until the one before has been
-taken, or given up. Those of different sessions do not wait for one another.
+taken, or given up. Events of different sessions do not wait for one another.
 
-What is done is one position, up to which everything is, and the positions done beyond it. It is
-stored now and then; after a sudden end what was done since is delivered again, with the same ids.
-How often an event was tried is not: after it, the tries count from 1 again.
+Progress is one position, up to which every event is done, and the positions done beyond it. It is
+stored now and then; after a sudden end, events done since then are delivered again with the same
+ids. Tries are not stored: after a sudden end they count from 1 again.
 """
 
 from collections import deque
@@ -16,18 +16,18 @@ from typing import Final
 from gateway.events.event import OutboxEvent
 
 WINDOW: Final = 1000
-"""Wanted events from the first that is not done to the last that was read. What is done among them
-is stored, a number each."""
+"""Wanted events from the first that is not done to the last that was read. Each of them that is
+done is stored as a number."""
 
 DOWN_AFTER: Final = 3
 """Failures in a row after which a success means that the receiver is back."""
 
 BACK_WITHIN_S: Final = 5.0
-"""In which everything that waits is tried again then."""
+"""The time over which all waiting events are tried again once the receiver is back."""
 
 MOST_EARLY: Final = 5
-"""How often this makes one event's wait shorter: a receiver that refuses some events for good is
-back with each other one that it takes, and their tries would be used up in minutes."""
+"""How often a receiver that is back shortens one event's wait. A receiver that refuses some events
+for good is back with each other event that it takes, which would use up their tries in minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class DeliveryPolicy:
 
     An event is given up after `tries` of them, or when one fails `age_s` after it happened.
     At most `at_once` are delivered at a time. Assumed values: with them a receiver that is down
-    for a night gets everything, and nothing is tried longer than the outbox keeps it.
+    for a night gets every event, and no event is tried longer than the outbox keeps it.
     """
 
     base_s: float = 1.0
@@ -63,7 +63,7 @@ class _Lane:
 class Deliveries:
     """The deliveries of one webhook. `now` is monotonic seconds.
 
-    `at` and `done` are what was stored of an earlier one.
+    `at` and `done` are the stored progress of an earlier process.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Signatures of deliveries, as Standard Webhooks has them. Pure.
 
-What is signed is `{webhook-id}.{webhook-timestamp}.{body}`, with HMAC-SHA256; the header
+HMAC-SHA256 signs `{webhook-id}.{webhook-timestamp}.{body}`; the header
 `webhook-signature` has `v1,` and the digest in base64, one for each secret with a space between.
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """

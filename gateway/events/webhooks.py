@@ -1,4 +1,4 @@
-"""The webhooks of a process: read from their file, delivered to, and asked how they are."""
+"""The webhooks of a process: reads their file, delivers to them, and reports their state."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

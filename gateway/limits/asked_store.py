@@ -31,8 +31,8 @@ MOST_TICKS: Final = 2 * TICKS
 
 
 class NotCounted(Exception):
-    """A call was not counted. `busy`: the store is not away, but too many calls wait for it, or
-    this process is late."""
+    """A call was not counted. `busy`: the store answers, but too many calls wait for it, or this
+    process is late."""
 
     def __init__(self, *, busy: bool = False) -> None:
         super().__init__(busy)

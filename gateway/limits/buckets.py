@@ -71,9 +71,9 @@ class LimitVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The verdicts, and the changes to keep: for each key its number, and when that may be dropped.
+    """The verdicts, and the changes to keep: each key's number, and when it may be dropped.
 
-    `changes` is empty where a limit refuses: then the request is counted nowhere.
+    `changes` is empty if a limit refuses: then the request is counted nowhere.
     """
 
     verdicts: tuple[LimitVerdict, ...]

@@ -2,7 +2,7 @@
 
 The tokens of a call are known only when it is over. So a call may begin while less than the quota
 is used. It is counted with the least that its request has, and the rest is added afterwards. Calls
-that are under way when a quota is used up are not stopped. No call begins while those under way may
+that are under way when a quota is used up are not stopped. No call begins while calls under way may
 use up what is left: otherwise many calls at once could use the quota many times over.
 """
 

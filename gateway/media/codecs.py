@@ -14,7 +14,7 @@ from pipeline.downmix import Downmix
 from pipeline.frames import INPUT_RATE_HZ, ReplyAudio, Samples
 
 LONGEST_JSON_BYTES = 64 * 1024
-"""Of longer messages the length is refused, unread."""
+"""Longer messages are refused by their length, unread."""
 
 LITTLE = sys.byteorder == "little"
 
@@ -51,7 +51,7 @@ class RefusedAudio(ValueError):
 
 
 class SampleReader:
-    """Messages of PCM16, mu-law or A-law to samples at 16 kHz. Keeps state: they come in order."""
+    """Reads PCM16, mu-law or A-law messages, in order, as samples at 16 kHz. Keeps state."""
 
     lost = b""
 
@@ -90,7 +90,7 @@ class SampleReader:
 
 
 class OpusReader:
-    """Opus packets to samples at 16 kHz, one packet a message. Keeps state: they come in order."""
+    """Reads Opus packets, one a message and in order, as samples at 16 kHz. Keeps state."""
 
     lost = LOST
 
@@ -149,7 +149,7 @@ def _too_long(duration_ms: float) -> RefusedAudio:
 
 
 class AudioWriter:
-    """One client's reply audio to messages, one per frame."""
+    """Writes one client's reply audio as messages, one per frame."""
 
     def __init__(self, audio: AudioFormat) -> None:
         self._audio = audio

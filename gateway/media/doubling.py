@@ -1,6 +1,6 @@
-"""Twice the sample rate, for telephones' 8 kHz: cheaper than FFmpeg's resampler. Pure.
+"""Doubles the sample rate, for telephones' 8 kHz: cheaper than FFmpeg's resampler. Pure.
 
-Every other sample is one that came; those between are interpolated by a windowed sinc.
+Every other sample is an input sample; a windowed sinc interpolates the samples between.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pipeline.frames import Samples
 
 TAPS = 24
-"""Samples that make one between them. The mirror image of a tone up to 3.3 kHz, beyond which
+"""Input samples that make one new sample. The mirror image of a tone up to 3.3 kHz, beyond which
 telephones carry nothing, is more than 50 dB below it."""
 
 BETA = 5.6

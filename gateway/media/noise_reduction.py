@@ -29,7 +29,7 @@ class NoiseReducer:
 
     `far_field` also takes away what lies below a voice, such as hum. Neither changes the level:
     automatic gain would make voices in the background as loud as the person's. Raises
-    `ModuleNotFoundError` where `check` has something to say.
+    `ModuleNotFoundError` if `check` returns a reason.
     """
 
     def __init__(self, kind: Literal["near_field", "far_field"]) -> None:

@@ -18,7 +18,7 @@ BIT_RATE = 28_000
 
 
 class OpusDecoder:
-    """One stream of packets to mono samples at 16 kHz. Keeps state: packets come in order.
+    """Decodes one stream of packets, in order, to mono samples at 16 kHz. Keeps state.
 
     With one of `channels`, libopus mixes a stereo packet down itself; with two, `Downmix` does,
     which takes more time and hears channels that cancel each other out.
@@ -57,7 +57,7 @@ class OpusDecoder:
 
 
 class OpusEncoder:
-    """Mono samples to Opus packets of 20 ms, one call a packet. `rate_hz` is one of `RATES_HZ`.
+    """Encodes mono samples as Opus packets of 20 ms, one a call. `rate_hz` is one of `RATES_HZ`.
 
     With `fec` each packet of speech also carries a coarse copy of the one before it, so that the
     receiver can conceal a single loss. libopus does that only in its SILK mode (RFC 6716,

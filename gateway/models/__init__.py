@@ -1,6 +1,6 @@
-"""Calls of chat models that clients make through the gateway. `routing` decides, `requests` says
-what servers are asked for, `replies` reads what they answer and `usage` counts its tokens *(pure)*;
-`calls` asks the services, `answer` is what one gives. `sources` says which models there are by the
-settings."""
+"""Calls of chat models that clients make through the gateway. `routing` chooses the model,
+`requests` writes requests to servers, `replies` reads their replies and `usage` counts the tokens
+*(pure)*; `calls` asks the services, `answer` is one service's answer. `sources` reads from the
+settings which models there are."""
 
 __all__: list[str] = []

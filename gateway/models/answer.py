@@ -1,4 +1,4 @@
-"""A model's answer whose head is there: it passes piece by piece, or is held to be judged."""
+"""A model's answer whose head has come: it passes piece by piece, or is held to be judged."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -18,10 +18,10 @@ MOST_HELD_BYTES: Final = 1_000_000
 
 
 class ModelAnswer:
-    """To be used in an `async with` block and read once, or held before.
+    """One model's answer. Use it in an `async with` block; hold it first if needed, read it once.
 
-    `model` has given it, since `escalated` for the one before. `reader` reads its reply, None where
-    it is an error. `opened` is closed with it. It may have `most_bytes`.
+    `model` gave it; `escalated` is why that model was asked after another. `reader` reads the
+    reply, None for an error. `opened` is closed with the answer. It may have `most_bytes`.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""A client's call of a model: the services that have it are asked, one after the other if need be.
+"""A client's call of a model: asks the services that have the model, one after the other.
 
-A reply that may have to be asked for again is held back until it is judged; any other goes through
-piece by piece. Every reply is counted, those that no client gets as well.
+If another model may have to be asked, a reply is held until it is judged; any other reply goes
+through piece by piece. Every reply is counted, also one that no client gets.
 """
 
 import asyncio
@@ -54,8 +54,8 @@ class ModelUnavailable(Exception):
 class ModelCall:
     """A request: `call` says who asks, `body` what; `client` and `session` are for the pins.
 
-    `begun` is when, by the loop's clock. `admit` is called with the name of each service before it
-    is asked, and raises where it may not be.
+    It began at `begun`, by the loop's clock. `admit` is called with the name of each service before
+    the service is asked, and raises if it may not be asked.
     """
 
     call: ProxiedCall
@@ -76,9 +76,9 @@ class ModelCall:
 
 
 class ModelCalls:
-    """Asks for models. `own` are services that are behind no path.
+    """Makes calls of models. `own` are services that are behind no path.
 
-    `keys` are what services are sent as `Authorization`, by their names.
+    `keys` has the `Authorization` that each service is sent, by the service's name.
     """
 
     def __init__(

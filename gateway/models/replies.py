@@ -1,6 +1,6 @@
 """Reads chat completions, whole or as events, as they go through to a client. Pure.
 
-A reply is asked for with more than its client wants: its usage, and the probabilities of its
+The gateway asks for more than its client wants: the reply's usage and the probabilities of its
 tokens. What the client has not asked for is taken out again.
 """
 
@@ -19,7 +19,7 @@ from stages.llm._refusal import RefusalFilter
 DONE: Final = "[DONE]"
 
 LEAST_LOGPROB: Final = -1e6
-"""Smaller ones are as impossible, and their sum might be no number."""
+"""Lower log probabilities mean the same, and their sum might be no number."""
 
 MOST_READ_BYTES: Final = 4_000_000
 """The usage of a longer reply is not read but estimated."""
@@ -36,8 +36,8 @@ class ReplyWishes:
 class ReplyReader:
     """One reply, read piece by piece: `feed` returns the part that the client gets.
 
-    The text of a `judged` reply is kept, too; if it is no stream, `finish` returns all of it. The
-    caller limits its length. Raises `stages._sse.MalformedStream` for an event that is too long.
+    The text of a `judged` reply is kept, too; if the reply is no stream, `finish` returns all of
+    it. The caller limits its length. Raises `stages._sse.MalformedStream` for a too long event.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The request that a service gets for a client's request. Pure.
 
-It asks for more in the reply than the client wants; `replies` removes that again.
+It asks for more in the reply than the client wants; `replies` removes the additions.
 """
 
 import hashlib

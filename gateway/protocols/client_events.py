@@ -1,6 +1,6 @@
 """Reads the JSON events of clients of OpenAI's APIs: their length, their JSON, their audio. Pure.
 
-What is too long is refused by its length, before anything else of it is looked at.
+An event that is too long is refused by its length, before anything in it is read.
 """
 
 import base64
@@ -51,8 +51,8 @@ def read_object(data: bytes, *, append: bytes) -> tuple[dict[str, Any], str | No
 
 
 class PlainAppends:
-    """Reads appended audio without reading JSON, where a message is written as clients write it:
-    a type and audio, in either order, and nothing else. There are fifty a second of each."""
+    """Reads appended audio without parsing JSON, if the message is written as usual: a type and
+    audio, in either order, and nothing else. Each client sends fifty such messages a second."""
 
     def __init__(self, kind: str) -> None:
         shapes = [

@@ -73,12 +73,12 @@ class ResumeRequest:
 class SessionRequest:
     """A client's request for a session, in every dialect; `SessionRequest()` asks for defaults.
 
-    Where `noise_reduction` is None the deployment's holds. At most one of `interview` and
-    `assistant` is given. Where both are None the session is the interview that is stored under its
+    If `noise_reduction` is None, the deployment's setting holds. At most one of `interview` and
+    `assistant` is given. If both are None, the session is the interview that is stored under its
     id, or a default one. `language` is the person's: a code or "auto"; None leaves it to the
     server. A stored interview keeps its own. `lead_ms` is how far ahead of real time reply audio is
-    sent: a client that cannot drop what it was sent plays so much on. `traceparent` names the
-    client's span (W3C Trace Context), in whose trace the turns are then. `resume` asks to go on
+    sent: a client that cannot drop audio plays this much after a stop. `traceparent` names the
+    client's span (W3C Trace Context); the turns then belong to its trace. `resume` asks to go on
     with the session. `tools` are functions that replies may call; None leaves that to the stored
     session.
     """

@@ -12,10 +12,10 @@ MOST_TOOLS = 32
 
 
 class ToolWish(BaseModel):
-    """One of the operator's functions by its `name` alone; with `description` or `parameters` one
-    that the client runs itself, within `timeout_ms`.
+    """A `name` alone is one of the operator's functions; with `description` or `parameters` it is
+    a function that the client runs itself, within `timeout_ms`.
 
-    `filler` is said where it takes long; "" says nothing.
+    `filler` is said if the function takes long; "" says nothing.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)

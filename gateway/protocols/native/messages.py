@@ -1,4 +1,4 @@
-"""The messages of native clients, version 1: one table that parses and that describes them. Pure.
+"""The messages of native clients, version 1: one table both parses and describes them. Pure.
 
 `parse` reads a message by its row of `CLIENT_MESSAGES`, and `gateway.protocols.native.asyncapi`
 describes each row.
@@ -101,7 +101,7 @@ class PingFields(BaseModel):
 
 
 class NoFields(BaseModel):
-    """Fields of such a message are ignored."""
+    """No fields: those of such a message are ignored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class AudioOutFields(TypedDict):
 
 
 class InterviewFields(TypedDict):
-    """How far the interview is."""
+    """The progress of the interview."""
 
     currentQuestion: int
     totalQuestions: int

@@ -1,7 +1,7 @@
 """`Captions`: the words of the reply under way, each shown when its audio is sent. Pure.
 
-Where each sentence lies in the reply is known; a word's place in it is taken in proportion to the
-letters. A sentence whose end is not known yet is shown once it is.
+Where each sentence lies in the reply is known; a word's place in its sentence is estimated from
+the letters before it. A sentence is shown once its end is known.
 """
 
 from collections import deque
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """Words that follow those before them, and where they lie in the reply, in milliseconds."""
+    """The next words of a reply, and where they lie in it, in milliseconds."""
 
     text: str
     from_ms: float
@@ -30,7 +30,7 @@ class _Sentence:
 
 @dataclass(slots=True)
 class Captions:
-    """One reply's."""
+    """The captions of one reply."""
 
     shown: int = 0
     """How many words were shown."""

@@ -1,6 +1,6 @@
 """The errors of the Live API: their codes and their events. Pure.
 
-Every one leaves the session open but those that the gateway calls fatal.
+The session stays open after every error but those that the gateway calls fatal.
 """
 
 from typing import Any, TypeAlias
@@ -37,7 +37,7 @@ SERVER_CODES = frozenset(
         *("already_connected", "still_ending", "deleted"),
     }
 )
-"""Codes of the engine and the gateway for what is not the client's fault."""
+"""Codes of the engine and the gateway for faults that are not the client's."""
 
 
 def invalid(message: str, param: str | None, code: str = INVALID_VALUE) -> ProtocolError:

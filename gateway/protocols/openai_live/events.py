@@ -59,7 +59,7 @@ def _own(delegation_id: str | None) -> str | None:
 
 
 class AppendContext(LiveFields):
-    """Text for the chat model, which speaks about `commentary` and is silent about the others."""
+    """Text for the chat model, which speaks about `commentary` and not about the other kinds."""
 
     type: Literal[
         "session.instructions.append", "session.thinking.append", "session.commentary.append"
@@ -123,7 +123,7 @@ _ELSEWHERE = frozenset(
 """Events of the API that this server cannot obey."""
 
 _SETTINGS = ("model", "audio", "client", "input", "instructions", "safety_identifier", "store")
-"""LiveFields of a session that hold from its start to its end."""
+"""Fields of a session that hold from its start to its end."""
 
 
 def read(message: bytes) -> tuple[ClientEvent, str | None]:

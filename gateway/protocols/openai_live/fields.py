@@ -1,7 +1,7 @@
 """The objects inside client events: the session and its items, checked by type. Pure.
 
-LiveFields that Parley does not know are let through and ignored: clients are newer than servers. A
-field that is null counts as not given.
+Fields that Parley does not know are ignored: clients are newer than servers. A field that is null
+counts as not given.
 """
 
 from typing import Annotated, Any, Literal

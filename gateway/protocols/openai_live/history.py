@@ -21,7 +21,7 @@ Role: TypeAlias = Literal["system", "user", "assistant"]
 
 @dataclass(slots=True, eq=False)
 class _Said:
-    """A line; `turn` is the engine's, None for what the client has put in."""
+    """A line; `turn` is the engine's, None for a line that the client has put in."""
 
     turn: int | None
     role: Role
@@ -45,7 +45,7 @@ _Line: TypeAlias = _Said | _Called | _Result
 
 
 class LiveHistory:
-    """One session's. What was said last makes the oldest lines be forgotten."""
+    """The history of one session. New lines push out the oldest ones."""
 
     def __init__(self) -> None:
         self._lines: list[_Line] = []

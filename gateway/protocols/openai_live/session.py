@@ -21,7 +21,7 @@ INTERVIEW = "interview"
 """The model that holds Parley's own interview; any other name is a plain assistant."""
 
 DEFAULT_VOICE = "default"
-"""The name of the voice that the server's synthesizer has of itself."""
+"""The name for the default voice of the server's synthesizer."""
 
 LEAD_MS = 100
 """No event tells the client to drop what it was sent, so it gets little in advance. A barge-in is

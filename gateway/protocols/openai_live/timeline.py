@@ -1,14 +1,14 @@
 """Where audio lies on a session's timeline, in milliseconds from `session.started`. Pure.
 
-The engine counts input audio from its first sample, and a reply from its own. A client may leave
-gaps between what it appends, and a reply is heard when it comes.
+The engine counts input audio from its first sample, and a reply from the reply's first sample. A
+client may leave gaps between its appends, and a reply is heard when it comes.
 """
 
 from collections import deque
 
 GAP_MS = 250
-"""Audio that comes later than this behind the audio before it has a gap before it; less is the
-network's."""
+"""Audio that comes later than this after the audio before it has a gap before it; a smaller delay
+is the network's."""
 
 MOST_STRETCHES = 64
 
@@ -39,7 +39,7 @@ class InputTimeline:
 
 
 class OutputTimeline:
-    """The replies: a frame is heard when it comes, or behind the one before it."""
+    """The replies: a frame is heard when it comes, or after the frame before it."""
 
     def __init__(self) -> None:
         self._cursor_ms = 0.0

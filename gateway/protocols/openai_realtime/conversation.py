@@ -1,7 +1,7 @@
 """The default conversation: its items in their order. Pure.
 
-It is bounded. What the client makes beyond that is refused; what the session adds makes the oldest
-items be forgotten, as `truncation: auto` has it.
+It is bounded. When it is full, items that the client makes are refused, and items that the session
+adds push out the oldest ones, as `truncation: auto` has it.
 """
 
 from itertools import takewhile
@@ -24,7 +24,7 @@ ROOT = "root"
 
 
 class Conversation:
-    """One session's."""
+    """The conversation of one session."""
 
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id

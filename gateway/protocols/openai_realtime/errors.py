@@ -1,6 +1,6 @@
 """The errors of the Realtime API: their codes and their events. Pure.
 
-Every one leaves the session open but those that the gateway calls fatal. `type` is not part of a
+The session stays open after every error but a fatal one. `type` is not part of a
 `ProtocolError`: it follows from the code.
 """
 
@@ -35,7 +35,7 @@ SERVER_CODES = frozenset(
         *("already_connected", "still_ending", "deleted"),
     }
 )
-"""Codes of the engine and the gateway for what is not the client's fault."""
+"""Codes of the engine and the gateway for faults that are not the client's."""
 
 
 def invalid(message: str, param: str | None, code: str = INVALID_VALUE) -> ProtocolError:

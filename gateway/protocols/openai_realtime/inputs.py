@@ -1,8 +1,8 @@
 """The person's speech: audio buffer events, user items and their transcripts. Pure.
 
-An item's id is given when speech begins; the item joins the conversation when the turn ends. Speech
-that goes on before it was recognised becomes a longer turn of the engine's: the item made of its
-beginning is deleted, and the next one holds all of it.
+An item gets its id when speech begins and joins the conversation when the turn ends. If the person
+goes on before the speech was recognised, the engine makes it a longer turn: the item of its
+beginning is deleted, and the next item holds all of it.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The items of a conversation: what the client makes, what the server sends of them. Pure."""
+"""The items of a conversation, as the client makes them and as the server sends them. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,8 +25,8 @@ _AUDIO = ("input_audio", "output_audio")
 class SentAudio:
     """The audio of one reply that was sent to the client, and where in the reply it lies.
 
-    The two differ once a reply was paused: its audio comes again from the last word on, and the
-    client has played what it had before, since no server event makes it drop that.
+    The two differ once a reply was paused: its audio is sent again from the last word on, and the
+    client has played what it had before, because no server event makes it drop audio.
     """
 
     def __init__(self) -> None:
@@ -70,9 +70,9 @@ class ContentPart:
 
 @dataclass(slots=True, eq=False)
 class RealtimeItem:
-    """One item. `turn` is the engine's, None for what the client made; `aside`: the reply was no
-    part of the conversation, such as a canned line. `lead` is what stands before a reply in a text
-    and is none of it: holding lines."""
+    """One item. `turn` is the engine's, None for an item of the client; `aside`: the reply was no
+    part of the conversation, such as a canned line. `lead` is text before a reply that is no part
+    of it: holding lines."""
 
     id: str
     type: Literal["message", "function_call", "function_call_output"]

@@ -1,4 +1,4 @@
-"""How a session begins by what an HTTP request says: its model and its session object. Pure."""
+"""How a session begins, from an HTTP request: its model and its session object. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Client events to commands for the session, and to events that answer at once. Pure."""
+"""Turns client events into commands for the session, or into events that answer at once. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -39,10 +39,10 @@ from gateway.protocols.request import InterviewRequest, SessionRequest
 
 LONGEST_APPEND_MS = 60_000
 LONGEST_TYPED_BYTES = 8 * 1024
-"""Of an answer in an interview that is typed."""
+"""The longest answer that may be typed in an interview."""
 
 SLACK_MS = 20
-"""A client's clock may be ahead by so much of the audio that it has been sent."""
+"""A client's clock may be this far ahead of the audio that it has been sent."""
 
 Step: TypeAlias = Command | Event
 """One result of a client event: a command for the session, or an event that answers it."""

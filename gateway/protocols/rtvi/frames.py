@@ -36,7 +36,7 @@ _FIELDS: Final[dict[int, dict[int, str | int]]] = {
     MESSAGE: {1: _TEXT},
     INTERRUPTION: {1: _U64, 2: _TEXT},
 }
-"""The fields of each kind of frame: a text, bytes, or a number of so many bits."""
+"""The fields of each kind of frame: a text, bytes, or the number of bits of a number."""
 
 LARGEST_TAG = 2**32 - 1
 LONGEST_VARINT = 10

@@ -36,8 +36,8 @@ def greeting(message: bytes) -> Command | None:
 
 
 class TwilioDialect:
-    """A `gateway.protocols.dialect.Dialect`. A client's error is not reported to it: Twilio has no
-    message for that."""
+    """A `gateway.protocols.dialect.Dialect`. It reports no client errors: Twilio has no message
+    for them."""
 
     resumable = False
     runs_tools = False

@@ -1,6 +1,6 @@
 """Reads the messages of a Media Stream. Pure.
 
-Numbers in the envelopes are strings, but for those of `mediaFormat`. Nothing here depends on them:
+Numbers in the envelopes are strings, except in `mediaFormat`. Nothing here depends on them:
 WebSocket messages come in order.
 """
 
@@ -13,7 +13,7 @@ from gateway.protocols.dialect import ProtocolError
 KEYS = frozenset("0123456789*#ABCD")
 
 LONGEST_NAME = 128
-"""Of the names that Twilio gives to streams and returns for marks; its own have 34 characters."""
+"""Length limit of the names of streams and marks; Twilio's own names have 34 characters."""
 
 FORMAT = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
 """The one format of Media Streams."""
