@@ -18,14 +18,14 @@ from pipeline.utterance import LONGEST_S, Utterance
 from pipeline.wordless import worded
 
 LATE_FACTOR = 4
-"""The second limit of recognition, in hard limits of the turn; it is as long as the person spoke
-where that is longer. Three limits are what a machine takes that is three times too slow, and the
-fourth is kept for another recogniser. One that keeps up with speech, though it heard nothing while
-the person spoke, is never cut off."""
+"""The second limit of recognition, in hard limits of the turn, or the length of the speech if that
+is longer. A machine that is three times too slow takes three limits; the fourth is kept for another
+recogniser. A recogniser that keeps up with speech, even if it heard nothing while the person spoke,
+is never cut off."""
 
 FREED_AFTER_S = 0.1
-"""A recording is freed so long after its answer was shown: that takes 40 µs, and what is left to do
-until the first sound of the reply takes less than ten times that."""
+"""How long after its answer was shown a recording is freed. Freeing takes 40 µs; the work that is
+left until the first sound of the reply takes less than ten times that."""
 
 
 class Answer:

@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Attempt:
-    """The candidate, its permit until that is settled, and the seconds of its clocks.
+    """The candidate, its breaker's permit until that is settled, and the seconds of its clocks.
 
-    `media` says whether its items carry media, which must not come slower than real time.
+    `media` says whether the items carry media, which must not come slower than real time.
     """
 
     candidate: Candidate[Any]

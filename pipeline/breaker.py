@@ -68,7 +68,7 @@ class BreakerPolicy:
     `probe_timeout_s` counts as failed.
 
     For a stage with a fallback, `open_s=5, open_growth=2, open_grown_s=10, open_max_s=60` is
-    better: probes cost little then, and what is well again is soon in use.
+    better: probes cost little then, and a provider that works again is soon in use.
     """
 
     consecutive_failures: int = 5

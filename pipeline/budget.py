@@ -29,7 +29,7 @@ FILLER_LEAD_S = 0.05
 share."""
 
 FILLER_GRACE = 0.15
-"""The share of the target that a reply still has after the decision, before a filler is spoken."""
+"""The share of the target that a reply still gets after the decision, before a filler is spoken."""
 
 LATE_GRACE = 0.5
 """The same, where the decision itself came after the end of the target: a person who holds the

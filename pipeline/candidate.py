@@ -1,4 +1,4 @@
-"""The candidates of a stage: their limits, their latest trouble, and the words for it. Pure."""
+"""The candidates of a stage: their limits and their latest failure, with words for it. Pure."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -38,7 +38,7 @@ FORGETS = 3
 become slower, but works, would be given up as late at every call. Assumed value."""
 
 LEAST_MEASURED_S = 1.0
-"""The time for less media than this is mostly overhead, and tells nothing of the media pace."""
+"""Less media than this is not measured: the time for it is mostly overhead."""
 
 _WEIGHT = 0.3
 """The weight of the newest measurement in a media pace."""
@@ -52,7 +52,7 @@ class Limits:
 
     `first_s` to the first useful item (later than `slow_first_s` counts as slow), `stall_s` from
     one useful item to the next, `total_s` for the whole call. A `patient` call goes on past its
-    share of a turn's limit as long as the one after it still has what it needs: for providers whose
+    share of a turn's limit while enough time is left for the next candidate: for providers whose
     death is noticed by other means, such as the heartbeat of a worker process.
     """
 
@@ -65,7 +65,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A provider's last call failed, `at` on the event loop's clock: why, in words without
+    """The failure of a provider's last call, `at` on the event loop's clock: why, in words without
     addresses, and how many calls have failed since one succeeded."""
 
     at: float
@@ -78,10 +78,10 @@ class Candidate(Generic[P]):
     """A provider that can fill the stage. All sessions share the stage and its breaker.
 
     `trouble` is its latest failure, None once a call has succeeded since. A request that its server
-    refused, which is not held against it, counts here, too; the refusal of one text does not.
+    refused counts here, too, although its breaker ignores it; the refusal of one text does not.
 
-    `media_pace` is how many seconds it takes for a second of the media that it is given, as
-    measured, or None. What it did while the media came is not counted.
+    `media_pace` is how many seconds the provider takes for a second of the media that it is given,
+    as measured, or None. Work that it did while the media came is not counted.
     """
 
     provider: str
@@ -92,11 +92,11 @@ class Candidate(Generic[P]):
     media_pace: float | None = None
 
     light: bool = False
-    """Whether it takes less time than the others, as the operator says: see `pipeline.ladder`."""
+    """Whether the operator named it as lighter than the others: see `pipeline.ladder`."""
 
     pace: ProviderPace = field(default_factory=ProviderPace)
     watched: bool = False
-    """Whether a call that its turn has left is watched to its end; one at a time is."""
+    """Whether a call that its turn has left is being watched to its end; at most one is."""
 
     @property
     def stands_by(self) -> bool:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class CannedLines:
-    """The sentences that are spoken where a stage, or the host's storage, failed or is late.
+    """The sentences that are spoken if a stage, or the host's storage, failed or is late.
 
     `listening` is said once recognition outlasts the turn's limit, `still_listening` after that.
     `fillers` are said while a reply is late, and `opening` while the first one is: voices say each

@@ -1,4 +1,4 @@
-"""Hands the turns that are over to the host: every one of them, in their order."""
+"""Hands every finished turn to the host, in the order of the turns."""
 
 import asyncio
 import logging

@@ -41,7 +41,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """The client drops the utterance under way: it is to become no turn."""
+    """The client drops the utterance under way: it becomes no turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class ReplyBegan:
 class ReplyEnded:
     """A turn's reply has been played, or the turn gets no reply.
 
-    The person's turn was but the `echo` of the reply before: replies come back into the microphone.
-    That reply was cut off by it, and what it said is to be said `again`.
+    With `echo` the person's turn was only the echo of the reply before, back through the
+    microphone. With `again` the echo cut that reply off, and the reply must be said again.
     """
 
     turn: int
@@ -96,8 +96,8 @@ class TimeUp:
 class RespondNow:
     """The client wants a reply without words of the person.
 
-    While what was said in a turn without reply is still being recognised, the reply follows it. A
-    reply that is under way refuses it, unless it `waits`: then it follows that reply.
+    If the words of a turn without reply are still being recognised, the reply follows them. While
+    a reply is under way, the request is refused, unless it `waits`: then it follows that reply.
     """
 
     waits: bool = False
@@ -105,7 +105,7 @@ class RespondNow:
 
 @dataclass(frozen=True, slots=True)
 class PolicyChanged:
-    """From here on turn-taking follows another policy."""
+    """Turn-taking follows another policy from here on."""
 
     policy: TurnPolicy
 
@@ -158,7 +158,7 @@ class EndTurn:
 class Speculate:
     """The person may have finished, `at_ms` into the input: prepare the work of `EndTurn`.
 
-    Nothing of it may be sent or stored. This turn's `EndTurn` releases it, `Discard` ends it.
+    Its results may not be sent or stored. This turn's `EndTurn` releases it, `Discard` ends it.
     """
 
     turn: int

@@ -1,8 +1,8 @@
-"""Several channels as one, also where they cancel each other out. Pure.
+"""Mixes several channels to one, also where they cancel each other out. Pure.
 
 A microphone with a wire swapped, or an effect for width, gives two channels that are each other's
-opposite, and their mean is silence. Then the louder channel is used alone. So is the one channel
-of many, as recorders with eight inputs have them, that has a microphone.
+opposite, and their mean is silence. Then the louder channel is used alone. If only one of many
+channels has a microphone, as in recorders with eight inputs, that channel is used alone, too.
 """
 
 import numpy as np
@@ -14,16 +14,16 @@ CANCELLED = 0.1
 Sound in one of two channels leaves a quarter, the same sound in all channels all of it."""
 
 TOGETHER = 0.2
-"""They are mixed again from this share on."""
+"""From this share on the channels are mixed again."""
 
 LOUDER = 4.0
 """Another channel is used where it has this many times the energy."""
 
 SOON_S = 0.02
-"""Memory of the energies by which a channel is chosen."""
+"""How far back the energies reach by which a channel is chosen."""
 
 LATE_S = 0.5
-"""Memory of those by which the channels are mixed again, so that a pause changes nothing."""
+"""How far back the energies reach by which channels are mixed again: a pause changes nothing."""
 
 
 class Downmix:

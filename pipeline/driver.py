@@ -13,8 +13,8 @@ from pipeline.turns import TurnPolicy, TurnTaking
 class TurnDriver:
     """Hands events to turn-taking, calls it at its deadline and passes its actions to `perform`.
 
-    An exception in that closes the driver and goes to `failed`: the callers, such as a timer or the
-    detector, could only log it. Belongs to the event loop. Plain calls.
+    An exception in `perform` closes the driver and goes to `failed`: the callers, such as a timer
+    or the detector, could only log it. Belongs to the event loop. Plain calls.
 
     `perform` runs in a copy of the context in which the driver was made: see `turn_context`.
     """

@@ -1,13 +1,13 @@
 """Whether a transcript is the interviewer's own voice, come back through the microphone. Pure.
 
-A client cancels the echo of its loudspeaker; one that does not hears the reply as speech, and the
-interviewer would take its own words for the answer. What comes back are the reply's words in their
-order, some of them misheard. A person may say words of the question, too. One who repeats it and
-then answers ends with words of their own. One who answers in its words says "I" where it says
-"you", or leaves out some of them. One who repeats a sentence, as in a language lesson, waits for
-its end; an echo begins before that. One who begins a little early and answers with words of the
-question speaks for longer than the reply; an echo ends with it. Assumed limits, tried on the table
-in the tests.
+Most clients cancel the echo of their loudspeaker. If a client does not, the session hears the reply
+as speech and would take the interviewer's words for the answer. An echo has the reply's words in
+their order, some of them misheard. A person may say words of the question, too. A person who
+repeats it and then answers ends with words of their own. A person who answers in its words says "I"
+where it says "you", or leaves out some of them. A person who repeats a sentence, as in a language
+lesson, waits for its end; an echo begins before that. A person who begins a little early and
+answers with words of the question speaks for longer than the reply; an echo ends with it. Assumed
+limits, tried on the table in the tests.
 """
 
 import re
@@ -21,8 +21,8 @@ LEAST_WORDS = 4
 """Fewer words of the reply are no echo, unless an echo is expected."""
 
 SHARE, FIRST_PERSON_SHARE = 0.65, 0.9
-"""The least share of an echo's words that are the reply's; the second where one of the other words
-is in the first person."""
+"""The least share of an echo's words that are the reply's; the second holds if one of the other
+words is in the first person."""
 
 MOST_SKIPPED = 2
 """A text that leaves out this many words of the reply between others, or more, is a person's;

@@ -4,8 +4,8 @@ The last words decide. A person who stops after "and", "because" or "um" is like
 stops after "that was it" is not. The lists are small on purpose: a word that is in none of them
 changes nothing.
 
-Nor does a full stop: a recogniser that punctuates puts one wherever a sentence could end, and
-cannot know whether the person goes on. A comma, a dash or "..." marks a sentence that breaks off.
+A full stop changes nothing either: a recogniser that punctuates writes one wherever a sentence
+could end. A comma, a dash or "..." marks a sentence that breaks off.
 """
 
 import re

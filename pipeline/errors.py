@@ -25,7 +25,7 @@ class PipelineError(Exception):
 class StageError(PipelineError):
     """A provider call failed. Carries the stage, the provider and the phase of the call.
 
-    `reason` says it in words for clients, without addresses; "" leaves the words to the phase.
+    `reason` is for clients, without addresses; if it is "", clients get the words for the phase.
     """
 
     def __init__(
@@ -85,8 +85,9 @@ class StageBusy(StageError):
 class CallerError(StageError):
     """The provider refused our request (HTTP 400, 401, 404, 413, 422 …).
 
-    `trouble` says that it may refuse others as well, for its key, its model or their form: then
-    `GET /health` shows it. A refusal of one text, such as one in another language, is no trouble.
+    `trouble` says that it may refuse other requests as well, for the key, the model or their form:
+    then `GET /health` shows it. If it refused one text, such as one in another language, `trouble`
+    is false.
     """
 
     def __init__(

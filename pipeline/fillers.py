@@ -1,8 +1,8 @@
 """Fillers: short lines that are spoken while a reply is late, synthesised before they are needed.
 
 A filler must be heard although a stage hangs, so it comes from a cache. The cache is filled through
-the guard of the voices, in the background and with closed breakers only: what a voice does with a
-filler counts for its breaker like any sentence.
+the guard of the voices, in the background and with closed breakers only: a filler counts for a
+voice's breaker like any sentence.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from pipeline.languages import check_language
 from pipeline.stage import Synthesizer
 
 MOST_KEPT = 16
-"""The most sets of fillers that are kept, each of one voice in one language. The set that was not
-used for the longest time is dropped first."""
+"""The most sets of fillers that are kept, each of one voice in one language. The least recently
+used set is dropped first."""
 
 LONGEST_S = 2.0
-"""A line that takes a voice longer is not used by it: the reply waits for the end of a filler."""
+"""The longest line that is used, as a voice says it: the reply waits for the end of a filler."""
 
 VOICES = 2
 """The number of voices that make fillers: the one in use, and the next one, for when it hangs. A

@@ -84,7 +84,7 @@ RELAPSE_S = 30.0
 
 
 class LadderStep(IntEnum):
-    """How far down a process is."""
+    """The step of a process on the ladder."""
 
     EVERYTHING = 0
     FEWER_PICTURES = 1

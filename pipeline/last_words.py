@@ -13,13 +13,13 @@ from pipeline.utterance import Utterance
 logger = logging.getLogger("parley.session")
 
 LAST_WORDS_S = 5.0
-"""How long a session that ends may still take to store what it has, besides the recognition."""
+"""How long a session that ends may still take to store its turns, besides the recognition."""
 
 NOT_RECOGNISED = "the last words of the session, %.1f s, were not recognised: %s"
 
 SLICE = 16
-"""Items of the rest that are fed between two turns of the event loop: 0.7 ms of work where each is
-20 ms of speech in Opus, 5 ms where each is the costliest 100 ms."""
+"""Items of the remaining audio that are fed between two turns of the event loop: 0.7 ms of work if
+each is 20 ms of speech in Opus, 5 ms if each is the costliest 100 ms."""
 
 
 class LastWords:

@@ -10,7 +10,7 @@ JUDGED_WITHIN_S = 0.1
 
 
 class LateCommit:
-    """The commit of one session that waits, at most one, and the reply that was asked for after it.
+    """One session's waiting commit, at most one, and the reply that was requested after it.
 
     `handle` gets the events, in their order, `JUDGED_WITHIN_S` after `begin`. Belongs to the event
     loop. Plain calls.

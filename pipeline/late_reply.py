@@ -1,6 +1,6 @@
-"""Speaks a filler where a session's reply is late.
+"""Speaks a filler when a session's reply is late.
 
-The turn's budget says when: so that the person hears something within it, although a stage hangs.
+The turn's budget says when, so that the person hears something within it even if a stage hangs.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from pipeline.voice import Voice
 LATE = "it is late"
 
 PREPARE_S = 0.6
-"""So long before a filler is due, as a share of the target, it is made if there is none: by then a
+"""How long before a filler is due it is made if there is none, as a share of the target: by then a
 reply without a fault has gone to its voice. Assumed value."""
 
 
@@ -29,8 +29,8 @@ class Awaited:
     """The reply that a turn waits for.
 
     `wish` is a sentence without text, in the reply's voice and language; None where nothing is
-    spoken. `opens` says that it answers nothing. `source` tells which stage and provider is waited
-    for.
+    spoken. `opens` says that the reply answers nothing. `source` tells for which stage and provider
+    the turn waits.
     """
 
     turn: int

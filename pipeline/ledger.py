@@ -27,7 +27,7 @@ FOLLOWS: Mapping[str, str] = {"llm": "sentence", "tts": "transport"}
 """The stage for which the person waits after the first item of another one."""
 
 _DONE_BY: Mapping[str, str] = {"sentence": "llm"}
-"""The stage whose provider does the work, where that is another stage."""
+"""The stage whose provider does the work, if that is another stage."""
 
 _PER_S = 10_000
 

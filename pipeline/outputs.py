@@ -12,8 +12,8 @@ class ReplyOutputs:
     """One reply's outputs: kept until the answer is accepted, then sent in their order.
 
     The reply owns the object; its voice sends through it and waits for acceptance. `emit` takes the
-    outputs that are sent, and must neither block nor raise. `budget` is the turn's, which learns of
-    providers that gave way.
+    outputs that are sent, and must neither block nor raise. `budget` is the turn's, which records
+    the providers that gave way.
     """
 
     def __init__(

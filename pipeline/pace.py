@@ -1,7 +1,7 @@
 """How long a provider usually takes to its first useful item, and how long to wait for it. Pure.
 
-A provider that is usually quick is given up early when it is not: the person waits for the turn,
-not for the provider. What a provider usually takes is the 95th percentile of its latest calls.
+A provider that is usually quick is given up early when it is slow: the person waits for the turn,
+not for the provider. The usual time of a provider is the 95th percentile of its latest calls.
 """
 
 import math
@@ -14,13 +14,13 @@ FACTOR = 2.0
 """A provider may take this many times as long as it usually takes. Assumed value."""
 
 FEW = 8
-"""With fewer calls than this not much is known, and it may take `FACTOR_OF_FEW` times as long as
-the slowest of them."""
+"""With fewer calls than this not much is known, and a provider may take `FACTOR_OF_FEW` times as
+long as the slowest call."""
 
 FACTOR_OF_FEW = 3.0
 
 FLOOR_S = 0.5
-"""No provider is given less, however quick it is: a network has hiccups. Assumed value."""
+"""The least time that a provider gets, however quick it is: networks have short delays. Assumed."""
 
 
 class ProviderPace:

@@ -9,8 +9,8 @@ from pipeline.playout import Playout
 
 
 class PacedPlayout:
-    """Gives `emit` each frame of a playout at its time: those that are due inside the call that
-    pushed them, the rest when the process's pacer says so. Belongs to the event loop."""
+    """Gives `emit` each frame of a playout when it is due: at once, inside the call that pushed
+    it, or later, when the process's pacer calls. Belongs to the event loop."""
 
     def __init__(self, playout: Playout, pacer: Pacer, emit: Callable[[ReplyAudio], None]) -> None:
         self._playout = playout

@@ -1,7 +1,7 @@
 """How long a turn waits for one candidate before it asks the next one. Pure.
 
-What a provider may take is known from its earlier calls (`pipeline.pace`); how long the person
-should wait, from the turn's budget. The two meet here.
+A provider's earlier calls say how long it may take (`pipeline.pace`); the turn's budget says how
+long the person should wait. This module combines the two.
 """
 
 import math
@@ -32,9 +32,9 @@ class Soon:
 class Patience:
     """Give a candidate up after `first_s` of waiting without a useful item.
 
-    `own`: that is the candidate's own limit, so that passing it is its failure. Otherwise the turn
-    only waits no longer, and the candidate is watched to its own limit. After `used_s` it is given
-    up in the same way even though its first item has come, as long as nothing of it is in use.
+    `own`: `first_s` is the candidate's own limit, so a candidate that passes it has failed.
+    Otherwise only the turn stops waiting, and the candidate is watched to its own limit. After
+    `used_s` it is given up in the same way, even if its first item has come but is not in use.
     """
 
     first_s: float

@@ -2,8 +2,8 @@
 
 The reply is one stretch of audio. Sample `n` is heard at `t0 + n / rate`; a frame is due `lead_ms`
 before its last sample is heard, so that a client holds at most `lead_ms` of audio. The timeline is
-absolute: a late frame does not delay the ones after it. Only if it was so late that the client had
-nothing left to play, the rest of the reply is heard later by that time.
+absolute: a late frame does not delay the frames after it. Only if a frame is so late that the
+client has nothing left to play, the rest of the reply is heard later by that time.
 """
 
 from collections import deque
@@ -17,11 +17,11 @@ FRAME_MS = 20
 LEAD_MS = 200
 LOOK_AHEAD_MS = 5_000
 EDGE_MS = 60
-"""So much of a sentence may have been heard at its beginning without being missed: as a rule it is
-silence, and timers may be late by as much."""
+"""How much of a sentence's beginning may have been played while the sentence counts as unheard:
+as a rule it is silence, and timers may be late by as much."""
 
 FASTEST_CPS = 25
-"""The most characters a second that a voice speaks. Assumed value."""
+"""The most characters that a voice speaks in a second. Assumed value."""
 
 LONGEST_DELAY_S = 2.0
 """A client's playback is taken to be behind the clock by at most this."""

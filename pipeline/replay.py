@@ -48,7 +48,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A call whose actions differ from those that the journal has, `recorded`."""
+    """A call whose actions differ from the `recorded` actions of the journal."""
 
     decision: Decision
     recorded: tuple[Action, ...]

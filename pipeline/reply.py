@@ -1,8 +1,8 @@
 """One turn from its decision to the last sample heard: recognise, accept, respond, speak.
 
-Every step that can fail has a next one. Where recognition or the reply fails, a canned line is
-spoken; where synthesis fails, the client gets the text alone. A `Degraded` frame reports each of
-these to the client, and the next turn starts with all stages again.
+Every step that can fail has a substitute. If recognition or the reply fails, a canned line is
+spoken; if synthesis fails, the client gets the text alone. A `Degraded` frame reports each failure
+to the client, and the next turn starts with all stages again.
 
 The person waits no longer than the budget's hard limit. Recognition and reply get the time that it
 leaves them, less the reserve for a canned line. If the reply has begun by then but no sentence of
@@ -36,7 +36,7 @@ from pipeline.voice import Voice
 logger = logging.getLogger("parley.session")
 
 PENDING_CHARACTERS = 4096
-"""How much reply text may wait for synthesis; beyond it the responder's stream is not read."""
+"""How much reply text may wait for synthesis; until it is less, the responder is not read."""
 
 
 class _TooEarly(Exception):
@@ -52,8 +52,8 @@ class Reply:
 
     A reply may begin before its turn is decided. It then recognises, asks the responder and
     synthesises the first sentence, through closed breakers only, and sends and stores nothing;
-    `release` lets it go on. A step that fails before the release is repeated after it, before
-    anything degrades. A reply that is never released shows only in its providers' statistics.
+    `release` lets it go on. A step that fails before the release is repeated after it, before the
+    turn degrades. A reply that is never released shows only in its providers' statistics.
     """
 
     def __init__(

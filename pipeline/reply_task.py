@@ -1,4 +1,4 @@
-"""The work that is to be done for one turn. Pure data."""
+"""The work of one turn. Pure data."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class ReplyTask:
     """The work of one turn.
 
-    Without `replies` the answer is recognised, accepted and shown only. A `line` is spoken in place
-    of a reply and not remembered. With `closes` the conversation ends when the line was heard.
+    Without `replies` the answer is only recognised, accepted and shown. A `line` is spoken instead
+    of a reply and not remembered. With `closes` the conversation ends once the line was heard.
     """
 
     replies: bool = True

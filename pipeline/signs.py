@@ -1,6 +1,6 @@
 """How signs are said in words, by language. Pure tables.
 
-A voice leaves out signs that it does not know, and then says another number: "5 ms" for "<5 ms".
+A voice leaves out signs that it does not know, which changes a number: "5 ms" for "<5 ms".
 """
 
 import unicodedata

@@ -5,8 +5,8 @@ become their text or host; code blocks, emoji, stage directions and control toke
 signs that carry a number's value become words, since many voices skip them. Where a word of the
 speakable text comes from is known, so that what was heard is still found in the model's text.
 
-The structure of whole lines (tables, code blocks, headings) is filtered before, in `stages.llm`:
-a sentence has no lines any more.
+`stages.llm` has already filtered the structure of whole lines (tables, code blocks, headings): a
+sentence has no lines any more.
 """
 
 import html
@@ -24,16 +24,16 @@ _CUT = "\ue000"
 """Stands where something was left out, until the spaces are put in order."""
 
 _MOST_PASSES = 8
-"""After one removal another may be due, such as that of a link in a link's text."""
+"""The most passes: after one removal another may be due, such as a link in a link's text."""
 
 _LATIN = r"[A-Za-z0-9À-ÖØ-öø-ɏ,.!?'’\"]+"
 _PLAIN = re.compile(rf"(?!.*www\.)(?=.*[A-Za-z0-9]){_LATIN}(?: {_LATIN})*")
-"""Most sentences: no rule changes them, which saves the time of trying all."""
+"""Matches most sentences: no rule changes them, so none is tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speakable:
-    """The text for the voice; "" where nothing of the sentence can be said."""
+    """The text for the voice; "" if nothing of the sentence can be said."""
 
     text: str
     _starts: tuple[int, ...] | None = None
@@ -265,7 +265,7 @@ _SIGNS = [
         (r"(?<![\w.,:)\]+/-])[-–](?=[$€£]?\.?\d)|\A\s*-\s(?=[$€£]?\.?\d)", "-"),
     )
 ]
-"""Where signs stand for words, in this order."""
+"""Where signs stand for words; tried in this order."""
 
 _POWER = re.compile(r"(?:(?<=\d)|(?<=\b[^\W\d_])|(?<=[ckm]m)|(?<=\)))[⁺⁻]?[⁰¹²³⁴-⁹]+")
 _OTHER_SIGN = re.compile(r"[^\x00-\x7f]|[<>=]")

@@ -1,4 +1,4 @@
-"""One sentence on its way through the voices: where one breaks off, the next one says the rest."""
+"""The synthesis of one sentence: if a voice breaks off, the next voice says the rest."""
 
 import math
 from collections.abc import AsyncIterator, Callable
@@ -18,8 +18,8 @@ from pipeline.stage import Converter, Synthesizer
 from pipeline.unsaid import later, unsaid
 
 LAG_S = 2.0
-"""How far a voice may fall behind its speech in a sentence, in all, while another voice could go
-on. Assumed value."""
+"""How far, in all, a voice may fall behind its speech in a sentence if another voice could go on.
+Assumed value."""
 
 LEAST_S = 1.0
 """Synthesis always gets this long: a canned line is spoken after the budget has run out."""

@@ -8,7 +8,7 @@ from pipeline.decisions import Event, TimeUp
 from pipeline.stage import Host
 
 OVERTIME_S = 60.0
-"""How long the person may still answer the question under way when the time is up."""
+"""How long the person may still answer the current question when the time is up."""
 
 
 def time_limits(

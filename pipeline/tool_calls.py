@@ -1,4 +1,4 @@
-"""Runs the functions that a reply calls, and says something where they take long."""
+"""Runs the functions that a reply calls, and says a line if they take long."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from pipeline.tool_rounds import LIMIT_S, ToolRound, ToolRun, problem
 logger = logging.getLogger("parley.session")
 
 SLOW_S = 1.0
-"""After so much silence while a function runs, a line is said. Assumed: the usual turn's budget."""
+"""How much silence, while a function runs, brings a line. Assumed: the usual turn's budget."""
 
 
 class ToolFailed(Exception):
@@ -25,7 +25,7 @@ class OwnTool:
 
     `call` gets the turn, the call and its arguments, and returns the result: text for the model. It
     raises `ToolFailed`; cancelling it, which the end of its turn and of `limit_s` do, stops it.
-    `filler` is said where it takes long; None leaves that to the session.
+    `filler` is said if the function takes long; None leaves that to the session.
     """
 
     tool: Tool
@@ -35,8 +35,8 @@ class OwnTool:
 
 
 class ToolCalls:
-    """One reply's. `say` speaks a line that is no part of the conversation, `left_s` is how long
-    what was said so far is still heard. `filler` is the line of functions that have none."""
+    """The calls of one reply. `say` speaks a line that is no part of the conversation, `left_s` is
+    how long the reply so far is still heard. `filler` is for functions that have none."""
 
     def __init__(
         self,

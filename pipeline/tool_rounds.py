@@ -1,11 +1,11 @@
 """The rounds of one reply that calls functions: what to run, what to tell the model, when to stop.
 
 A round is a request to the model that ends in calls. The next request has their results, and so on
-until the model answers in words alone. Every call gets a result: for one that is not run it is a
+until the model answers in words alone. Every call gets a result: for a call that is not run it is a
 sentence that says why, which models can use. Pure.
 
-Functions that are not the session's own are the client's: they are handed to it when the reply is
-over, and the client asks for another reply itself.
+Functions that are not the session's own are the client's: the client gets these calls when the
+reply is over, and asks for another reply itself.
 """
 
 import json
@@ -21,16 +21,17 @@ MOST_ROUNDS = 4
 value."""
 
 LIMIT_S = 10.0
-"""How long a function may take where nothing else is said. Assumed value."""
+"""How long a function may take by default. Assumed value."""
 
 MOST_CALLS_A_ROUND = 8
-"""Calls of one round that are run. Assumed value."""
+"""The most calls of one round that are run. Assumed value."""
 
 MOST_RESULT_CHARACTERS = 12_000
 """Characters of one result that the model gets at most, about 3,000 tokens."""
 
 MOST_RESULTS_CHARACTERS = 24_000
-"""Characters of all results of one reply: half of what a chat stage sends of a conversation."""
+"""The most characters of all results of one reply: half as many as a chat stage sends of a
+conversation."""
 
 LONGEST_CALL_ID = 64
 
@@ -51,8 +52,8 @@ class ToolRun:
 
 @dataclass(frozen=True, slots=True)
 class ToolRound:
-    """The `calls` of one round, in their order. Those in `run` are run; `told` has the results that
-    the model gets for the others, by their ids."""
+    """The `calls` of one round, in their order. The calls in `run` are run; `told` has the results
+    that the model gets for the others, by their ids."""
 
     calls: tuple[ToolRequest, ...]
     run: tuple[ToolRun, ...]
@@ -62,7 +63,7 @@ class ToolRound:
 class ToolRounds:
     """The rounds of one reply. `own` are the functions that are the session's, not the client's.
 
-    An own function with the name of one of the client's gives way to it.
+    If the client has a function of the same name, the client's is used.
     """
 
     def __init__(self, request: ReplyRequest, own: Sequence[Tool] = ()) -> None:

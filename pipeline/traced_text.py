@@ -1,4 +1,4 @@
-"""A text under rewriting that knows where each of its characters comes from. Pure."""
+"""A text that can be rewritten and keeps where each of its characters comes from. Pure."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ By: TypeAlias = str | Callable[[re.Match[str]], str | int]
 
 
 class TracedText:
-    """A text under work; every character knows which part of the sentence it stands for."""
+    """A text that is being rewritten, with the part of the sentence behind each character."""
 
     def __init__(self, text: str) -> None:
         self.text = self._sentence = text

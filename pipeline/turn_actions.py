@@ -1,4 +1,4 @@
-"""`TurnActions`: performs the actions of one session that turn-taking has decided."""
+"""`TurnActions`: performs the actions that turn-taking decides for one session."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,9 +35,9 @@ from pipeline.voice import Voice
 class TurnActions:
     """Performs one session's actions on its input audio, its replies and its voice. Plain calls.
 
-    `handle` takes the event that a reply without a line is over, and `closed` is called where that
-    was the farewell. With `speculates`, replies are prepared before their turns are decided, where
-    the process's `ladder` allows it; where it does not, the client gets a `Degraded`.
+    `handle` takes the event that a reply without a line is over, and `closed` is called if that was
+    the farewell. With `speculates`, replies are prepared before their turns are decided, if the
+    process's `ladder` allows it; if not, the client gets a `Degraded`.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The turn for which a task works, and the headers for its requests, as context variables.
 
-Sessions share timers, so that a callback may run in another session's context. `TurnDriver` and
+Sessions share timers, so a callback may run in another session's context. `TurnDriver` and
 `Replies` therefore begin a session's work in a copy of the context in which the session was made.
 """
 

@@ -19,14 +19,14 @@ FINISHED, FINISHED_FACTOR = 0.9, 0.6
 """From this probability of a turn model on the endpointing delay is multiplied by the second."""
 
 UNFINISHED, UNFINISHED_FACTOR = 0.3, 1.5
-"""The same, up to this probability. Assumed values, as those of the words' endings."""
+"""The same, up to this probability. Assumed values, like the factors of the words' endings."""
 
 LONGEST_BACKCHANNEL_MS = 1_500
 """A longer backchannel is a barge-in. Assumed value."""
 
 MOST_HOLDS = 4
-"""Holds of one reply that may prove to be no barge-in; more are no person but the reply itself,
-which comes back into the microphone. Assumed value."""
+"""The most holds of one reply that prove to be no barge-in. More come from the reply itself, as its
+sound comes back into the microphone. Assumed value."""
 
 PROMPTS = 2
 """The most prompts in one silence."""
@@ -49,9 +49,9 @@ class TurnPolicy:
 
     A reply is held after `start_ms` of speech. It is cancelled after `barge_in_ms`, or sooner after
     `barge_in_words` recognised words (0: never); it goes on after `resume_ms` of silence. After
-    `MOST_HOLDS` of those, speech neither holds nor cancels this reply any more. A person
+    `MOST_HOLDS` such holds, speech neither holds nor cancels this reply any more. A person
     who is silent for `prompt_ms` after a reply is prompted (0: never), `PROMPTS` times: with a line
-    of the host's, or, where it `replies_to_silence`, with a reply that nobody has asked for.
+    of the host's, or, if it `replies_to_silence`, with a reply that nobody has asked for.
 
     Without `replies` a turn that ends gets no reply before `RespondNow` asks for one. Without
     `interruptible` speech neither holds nor cancels a reply; it becomes a turn if it goes on after

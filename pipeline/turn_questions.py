@@ -1,7 +1,7 @@
 """The questions of one session to the turn models: has the person finished?
 
-Nothing waits for an answer. One that comes in time changes the endpointing delay; a late one, an
-error, a model that hangs or a breaker that is open leave the delay as it is without a model.
+Nothing waits for an answer. An answer in time changes the endpointing delay. A late answer, an
+error, a model that hangs or an open breaker leave the delay as it is without a model.
 """
 
 import asyncio

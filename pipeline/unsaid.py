@@ -1,4 +1,4 @@
-"""The rest of a text, after the voice that said it broke off. Pure."""
+"""The rest of a text of which a voice broke off. Pure."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from dataclasses import replace
 from pipeline.frames import Speech, SpokenWord
 
 CHARACTERS_PER_S = 15
-"""About how fast a voice that gives no times says its text."""
+"""The approximate speaking rate of a voice that gives no times."""
 
 WIDE = 3
 """The number of letters that a Chinese or Japanese character or a Korean syllable counts as."""
 
 WORD_MS = 300
-"""After this long the last word of a sentence counts as said."""
+"""How long after its beginning the last word of a sentence counts as said."""
 
 
 def unsaid(text: str, words: Sequence[SpokenWord], spoken_s: float) -> int | None:

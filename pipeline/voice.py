@@ -1,4 +1,4 @@
-"""The session's voice: turns sentences into paced audio, and knows what of it was heard."""
+"""The session's voice: turns sentences into paced audio, and knows which words were heard."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Closes a provider's stream that the turn has left, or watches it further.
 
 A candidate that was given up only because the turn waits no longer has not failed yet. It is
-watched until it has shown that it works or has passed its own limits: so its breaker and its pace
-learn what they would have learned if the turn had waited. Nothing of what it gives is used.
+watched until it has shown that it works or has passed its own limits, so that its breaker and its
+pace count the call as if the turn had waited. Its output is not used.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ ENOUGH_S = 2.0
 """Seconds of media after which a provider that has not fallen behind counts as working."""
 
 BEHIND_S = 1.0
-"""How far it may fall behind real time until then. Assumed value."""
+"""How far a watched provider may fall behind real time until then. Assumed value."""
 
 logger = logging.getLogger("pipeline.guard")
 

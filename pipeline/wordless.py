@@ -1,4 +1,4 @@
-"""Whether a text says anything, or a given line: signs without a letter or digit do not. Pure.
+"""Whether a text says anything, which takes a letter or digit, or says a given line. Pure.
 
 Servers that fail give such texts as answers (`{}[]<>`, replacement characters), and recognisers
 give them for music and noise (`♪♪ [?] ♪♪`).
