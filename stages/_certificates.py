@@ -1,4 +1,4 @@
-"""The certificates by which the servers of providers and services are trusted."""
+"""The certificates that verify the servers of providers and services."""
 
 import ssl
 from functools import lru_cache

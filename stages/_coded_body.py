@@ -16,7 +16,7 @@ repeat themselves, become up to 50 times as large."""
 
 _GZIP = ("gzip", "x-gzip")
 PLAIN = ("", "identity", "none", "utf-8", "utf8")
-"""The last ones name no coding, but are sent."""
+"""The last three name no coding, but servers send them."""
 
 KNOWN = (*PLAIN, *_GZIP, "deflate")
 
@@ -25,7 +25,7 @@ _NO_FRAME = -zlib.MAX_WBITS
 
 
 class BadlyCoded(ValueError):
-    """The body is not in its coding, or becomes too much."""
+    """The body is not in its coding, or becomes too large."""
 
 
 class CodedBody:

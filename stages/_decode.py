@@ -24,7 +24,7 @@ from stages._containers import Container, located
 from stages._worker import Worker, WorkerJob, WorkerPacket
 
 BLOCK_BYTES = 1 << 18
-"""Bytes in one message, either way; the next one waits for the reply."""
+"""Bytes in one message, either way; the next message waits for the reply."""
 
 
 class NotDecoded(Exception):

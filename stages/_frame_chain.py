@@ -1,7 +1,7 @@
-"""What the frames of an MP3 or AAC (ADTS) file tell of its loss: whether the last one is cut, and
-how many bytes between them are none.
+"""Finds loss in the frames of an MP3 or AAC (ADTS) file: whether the last frame is cut, and how
+many bytes between frames belong to none.
 
-The header of a frame says where the next one begins; nothing tells whether its content is whole.
+A frame's header says where the next frame begins; nothing tells whether its content is whole.
 """
 
 import re
@@ -19,10 +19,10 @@ _BEGINS = {
 }
 
 _IN_A_ROW = 3
-"""So many frames behind each other are no accident."""
+"""This many frames in a row are no coincidence."""
 
 _MOST_PLACES = 20_000
-"""Places that look like a frame and are none, after which nothing more is looked at."""
+"""The search ends after this many places that look like a frame but are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Where the files begin that an upload was glued together from. Pure.
+"""Finds where each file begins in an upload of files glued together. Pure.
 
-Recorders append, and people use `cat`. FFmpeg stops behind the first file of some containers, and
-in others hands what another codec wrote to the first one's decoder.
+Recorders append, and people use `cat`. FFmpeg stops after the first file in some containers, and in
+others hands the output of another codec to the first file's decoder.
 """
 
 import re
@@ -80,7 +80,7 @@ _WEBM_CODEC = re.compile(rb"\x86.(A_[A-Z0-9/_]{3,20})", re.DOTALL)
 _HEADER_BYTES = 4096
 
 _MOST_STREAMS = 10_000
-"""Beginnings that are looked at; a file with more of them means harm."""
+"""The most beginnings that are looked at; a file with more of them is hostile."""
 
 _SEARCHED_BYTES = 1 << 20
 _LONGEST_BEGINNING = 64

@@ -1,8 +1,8 @@
 """Whether a process still lives, by its answers to pings. Pure: time is an argument, in seconds.
 
-A process that was stopped answers no more, and neither does one that a busy machine does not let
-run. The first is dead to those who wait for it; the second loses minutes of work if it is killed.
-So silence only raises suspicion: then a stopped process is given up, any other one much later.
+A stopped process does not answer, and neither does one that gets no processor time on a busy
+machine. The first never answers again; killing the second loses minutes of work. So after a short
+silence only a stopped process is given up; any other process is given up much later.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ SUSPECT_S = 1.5
 """The silence, in seconds, after which it is checked whether the process was stopped."""
 
 HELD_UP_S = 0.25
-"""Seconds from the deadline to a call of `expire` that is late: its caller was held up itself, and
-may not have read the answer."""
+"""Seconds after the deadline from which a call of `expire` is late: its caller was held up itself,
+and may not have read the answer."""
 
 
 class Heartbeat:

@@ -44,7 +44,7 @@ from stages._sse import EventStream, MalformedStream
 
 CONNECT_S = 2.0
 POOL_S = 1.0
-"""How long a call may wait for one of the pool's connections."""
+"""How long a call may wait for a connection of the pool."""
 
 MAX_CONNECTIONS = 100
 MAX_IDLE = 20
@@ -63,7 +63,7 @@ _BUSY = (429, 503, 529)
 """529 is no standard: "overloaded"."""
 
 _TRY_AGAIN = (408, 425)
-"""Request Timeout and Too Early: the request itself was well."""
+"""Request Timeout and Too Early: the request itself was valid."""
 
 _MOST_BLANK_BYTES = 64 << 10
 """White space that is kept while the first byte of a body is looked for."""

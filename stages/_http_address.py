@@ -1,4 +1,4 @@
-"""A server's address as people configure it: what requests go to, and by whom they are.
+"""A server's address as people configure it: where requests go, and with which credentials.
 
 People copy what a server's documentation shows: its base, with or without `/v1`, the address of one
 endpoint (`…/v1/chat/completions`), or a deployment with its version in the query

@@ -1,9 +1,9 @@
-"""How much of a recording cannot be read although what follows can.
+"""How much of a recording cannot be read, not counting its end.
 
-Used inside the worker process only. What is missing shows in the times of packets that tell their
-own: in a gap behind a packet that could not be decoded, between two frames of FLAC, or where a WebM
-file is broken; a gap of an unbroken one is none, since recorders may leave out silence. In Ogg it
-shows in the pages as well, and in MP3 and AAC in the bytes between the frames.
+Used inside the worker process only. Where packets have times, loss shows as a gap: after a packet
+that could not be decoded, between two frames of FLAC, or where a WebM file is broken. A gap in an
+unbroken WebM file is no loss, because recorders may leave out silence. In Ogg, loss also shows in
+the pages, and in MP3 and AAC in the bytes between the frames.
 """
 
 from bisect import bisect_right
@@ -15,7 +15,7 @@ from stages._matroska_elements import loss_of_matroska
 from stages._ogg_pages import loss_of_ogg
 
 LEAST_GAP_S = 0.015
-"""A smaller gap is rounding: WebM counts in milliseconds."""
+"""Smaller gaps are rounding: WebM counts in milliseconds."""
 
 _MOST_GAPS = 10_000
 

@@ -1,8 +1,8 @@
-"""What the elements of a WebM or Matroska file tell of its loss: whether its end is missing, and
-where it is broken.
+"""Finds loss in the elements of a WebM or Matroska file: whether its end is missing, and where it
+is broken.
 
 An element has a number for its kind and one for its length (RFC 8794); sound is in blocks, blocks
-are in clusters, and clusters in a segment (RFC 9559). Whether a block is whole inside, none tells.
+are in clusters, and clusters in a segment (RFC 9559). No element tells whether a block is whole.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _KNOWN = frozenset(
 _FIRST_BYTES = frozenset(kind.to_bytes(4).lstrip(b"\0")[0] for kind in _KNOWN)
 
 _MOST_BROKEN = 1_000
-"""Broken places that are looked at."""
+"""The most broken places that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)

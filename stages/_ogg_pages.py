@@ -1,4 +1,4 @@
-"""What the pages of an Ogg file tell of its loss: its end, and sound that is missing before it.
+"""Finds loss in the pages of an Ogg file: a missing end, and sound that is missing before it.
 
 A page has a checksum, a number and the time of its end (RFC 3533). FFmpeg leaves out a page whose
 checksum is wrong and says nothing. The unit of the time depends on the codec: see RFC 7845 (Opus),
@@ -27,10 +27,10 @@ _NO_TIME = 2**64 - 1
 """The time of a page on which no packet ends."""
 
 _MOST_FAILED = 10_000
-"""Places that look like a page and are none, after which nothing more is looked at."""
+"""The search ends after this many places that look like a page but are none."""
 
 _MOST_MISSING = 100_000
-"""A larger gap between the numbers of two pages is none: the writer counts in its own way."""
+"""A larger gap between the numbers of two pages is no loss: the writer counts in its own way."""
 
 _LONGEST_PAGE_S = 31.0
 """A page has at most 255 packets, and one of Opus 120 ms."""

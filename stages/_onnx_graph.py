@@ -2,9 +2,9 @@
 
 A model whose second half sees only some frames at a time can speak before it has seen the whole
 sentence, but it is shipped as one graph. The `onnx` package, which could cut it, is a large
-dependency for a few fields of a file: a model is a protocol buffer, in which every field stands
-behind its number and its length, so that a part of a graph is a choice of its fields. Field numbers
-are those of ONNX's `onnx.proto`.
+dependency for a few fields of a file: a model is a protocol buffer, in which every field follows
+its number and its length, so a part of a graph is a selection of its fields. Field numbers are
+those of ONNX's `onnx.proto`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Reads the constants of an ONNX model, and makes a model of nodes and constants, as bytes. Pure.
 
-See `_onnx_graph` for why not the `onnx` package. Field numbers are those of ONNX's `onnx.proto`.
+`_onnx_graph` says why it does without the `onnx` package. Field numbers are those of `onnx.proto`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

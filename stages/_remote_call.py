@@ -1,4 +1,4 @@
-"""One call to a worker elsewhere: what is sent for it, and what comes back."""
+"""One call to a remote worker: the messages that it sends, and the replies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ from stages._work_replies import WorkReplies
 
 MOST_REPLIES = 1024
 MOST_REPLY_BYTES = 16 * 1024 * 1024
-"""The most replies of one call, and the most bytes of their sound, that may wait to be read. A call
-with more has failed."""
+"""The most unread replies of one call, and the most bytes of their sound. A call with more fails."""
 
 NO_SOUND = np.zeros(0, np.int16)
 

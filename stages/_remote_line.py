@@ -1,4 +1,4 @@
-"""A connection to one worker elsewhere: its greeting, its signs of life, and one call at a time."""
+"""A connection to one remote worker: its handshake, its pings, and one call at a time."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ CONNECT_S = 1.0
 
 BEAT_S = 0.8
 STALL_S = 1.4
-"""A worker that is stopped is given up after 2.2 s at most; it need not answer anything else."""
+"""A stopped worker is given up after 2.2 s at most."""
 
 MOST_PENDING_BYTES = 8 * 1024 * 1024
 """Twice the audio of the longest utterance."""

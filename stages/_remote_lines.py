@@ -17,7 +17,7 @@ from stages._remote_protocol import Fields
 logger = logging.getLogger("stages.remote")
 
 MOST_CALLS = 512
-"""Calls at a time; more are refused as busy."""
+"""The most calls at a time; further ones are refused as busy."""
 
 MOST_IDLE = 8
 IDLE_S = 60.0
@@ -26,7 +26,7 @@ kept. The latest one is always kept."""
 
 FIRST_AVOIDED_S = 1.0
 MOST_AVOIDED_S = 8.0
-"""How long an address is asked last after a connection to it failed: at first, and at most. The
+"""How long an address is tried last after a connection to it failed: at first, and at most. The
 time doubles with each failure."""
 
 

@@ -1,8 +1,8 @@
-"""The messages between a gateway and a worker elsewhere (`docs/worker-protocol.md`). Pure.
+"""The messages between a gateway and a remote worker (`docs/worker-protocol.md`). Pure.
 
 Control is JSON in text messages, sound is in binary ones. A connection carries one call at a time;
-each call has an `epoch`, which grows from call to call, and everything about it names that epoch.
-A message of an older epoch is late and is dropped.
+each call has an `epoch`, which grows from call to call, and every message of the call names it. A
+message of an older epoch is late and is dropped.
 """
 
 import json
@@ -16,7 +16,7 @@ from pipeline.errors import CallerError, StageBusy, StageError, StageFailed
 from pipeline.frames import Samples, Speech, SpokenWord, Transcript, Viseme, Word
 
 PROTOCOL: Final = 1
-"""Changes with anything that an older side would not understand."""
+"""Grows with every change that an older side would not understand."""
 
 LONGEST_TEXT_BYTES: Final = 256 * 1024
 LONGEST_BINARY_BYTES: Final = 1024 * 1024

@@ -31,10 +31,10 @@ frames_logger = logging.getLogger("stages.remote.frames")
 frames_logger.setLevel(logging.CRITICAL)  # strangers who knock are no news
 
 HELLO_S = 5.0
-"""How soon after the handshake a gateway has to say `hello`."""
+"""How soon after the handshake a gateway must send `hello`."""
 
 PING_S = 10.0
-"""The longest time for an answer to a ping; then the gateway has gone, and its call with it."""
+"""The longest time for an answer to a ping; after it the gateway is gone and its call ends."""
 
 CLOSE_S = 0.5
 LAST_WORDS_S = 1.0

@@ -1,7 +1,7 @@
-"""A WebSocket to a worker elsewhere, as a client, with plain calls: nothing waits to be sent.
+"""A WebSocket to a remote worker, as a client, with plain calls: sending never waits.
 
 `websockets` reads and writes the frames; the rest of a connection is here, without a task or a
-queue of its own, since a frame of audio must cost neither.
+queue of its own, because a frame of audio must cost neither.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ logger.setLevel(logging.CRITICAL)  # what breaks a connection is said by its own
 _UNAUTHORIZED = 401
 
 CLOSE_S = 0.5
-"""How long what waits to be sent may take after `close`; a peer that does not read would hold the
-connection for minutes."""
+"""How long unsent data may take after `close`; a peer that does not read would hold the connection
+for minutes."""
 
 
 class SocketOwner(Protocol):

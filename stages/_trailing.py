@@ -1,9 +1,9 @@
-"""Where the sound of a file ends: tags and padding that stand behind it are no part of it.
+"""Finds where the sound of a file ends, before tags and padding.
 
 Players and editors append tags to MP3, AAC and MP4 files, one behind the other: ID3v1 (128 bytes),
 Lyrics3v2, APEv2 (whose footer says its length), ID3v2 with a footer or, wrongly, without one. They
-would pass for damaged frames, or for boxes that were cut. Where a frame ends its header says: for
-MP3 ISO/IEC 11172-3 and 13818-3, for AAC 13818-7 (ADTS), for Ogg RFC 3533.
+would pass for damaged frames, or for boxes that were cut. A frame's header says where the frame
+ends: for MP3 ISO/IEC 11172-3 and 13818-3, for AAC 13818-7 (ADTS), for Ogg RFC 3533.
 """
 
 from contextlib import suppress
@@ -13,7 +13,7 @@ MOST_TAGS = 8
 _ID3V1, _APE, _LYRICS = 128, 32, 15
 
 _LONGEST_FRAME = 1500
-"""Bytes that a frame of MP3 has at most; a quiet one may end with so many of 0."""
+"""The most bytes of an MP3 frame; a quiet frame may end with as many zeros."""
 
 _SEARCHED = 1 << 16
 """How far from the end an ID3v2 tag without a footer, and padding, are looked for."""
@@ -24,13 +24,13 @@ MOST_PIECES = 100_000
 more, the end is not checked."""
 
 _BLANK = b"\0\r\n\t \x1a\xff"
-"""What files are filled up with, and what shells and editors put behind them."""
+"""Padding of files, and the bytes that shells and editors append."""
 
 _MOST_FILLER = 400
 """Tags, and pieces of `_SEARCHED` bytes with blanks, that are looked at: those of 25 MB."""
 
 _MOST_FULL = 64
-"""No frame of MP3 ends with so many bytes of 255."""
+"""No frame of MP3 ends with this many bytes of 255."""
 
 
 def sound_end(file: BinaryIO, size: int, container: str) -> int:

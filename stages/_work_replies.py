@@ -1,4 +1,4 @@
-"""The replies to one piece of work elsewhere, until they are read."""
+"""The replies to one piece of work in another process, until they are read."""
 
 import asyncio
 from abc import ABC, abstractmethod

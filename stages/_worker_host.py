@@ -2,9 +2,9 @@
 
 One process has a `WorkerHost`; the others call `share` with the path of its socket, and from then
 on their `stages._worker.Worker`s have no processes of their own but use the host's. A host has one
-process for each target with its options. It talks to the others in the messages of
-`stages._worker_main`, passes on jobs and replies, and answers their pings itself: a process that
-does not answer is the host's to end.
+process for each target with its options. It uses the messages of `stages._worker_main`, passes on
+jobs and replies, and answers the pings of the other processes itself: only the host ends a worker
+process that does not answer.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ logger = logging.getLogger("stages.worker")
 
 MOST_WORKERS = 64
 MOST_UNSENT = 64 * 1024 * 1024
-"""Bytes that may wait for a process that does not read; then it is given up."""
+"""Bytes that may wait for a process that does not read; with more it is given up."""
 
 REMEMBERED = 1024
-"""Jobs that are over: what is still sent about them is left out."""
+"""How many finished jobs are remembered: later messages about them are ignored."""
 
 
 class WorkerHost:

@@ -5,8 +5,8 @@ who is silent, and `heard` corrects the last message after an interruption. Each
 `InterviewSession`; nothing is changed in place.
 
 Afterwards `answers_of` finds the answers, `evaluate` scores them, `give_feedback` turns scores into
-advice, `make_report` combines all of it, and `summary_of` shortens it. A `Judge` has a chat model
-write scores, feedback and summary instead.
+advice, `make_report` combines all of it, and `summary_of` shortens it. A `Judge` asks a chat model
+for scores, feedback and summary instead.
 """
 
 from stages.interview.answers import AnswerSpeech, InterviewAnswer, RecognitionSource, answers_of

@@ -5,7 +5,7 @@ answers, without understanding them, and all its scores have the source "heurist
 asks a chat model instead and gives the same types.
 
 Words that may not be the candidate's are not scored: an answer recognised with demo quality or low
-confidence has a reason in place of scores.
+confidence gets a reason instead of scores.
 """
 
 from collections.abc import Sequence

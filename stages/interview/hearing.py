@@ -1,4 +1,4 @@
-"""RequestWords in a candidate's words: to repeat, to skip, for time; agreement and refusal. Pure.
+"""Requests in a candidate's words: to repeat, to skip, for time; agreement and refusal. Pure.
 
 Everything here works on `spoken(text)`: lower-case words without punctuation, as speech recognisers
 write them, so that typed and recognised answers are understood alike.

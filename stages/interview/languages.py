@@ -5,8 +5,8 @@ from stages.interview.errors import UnknownLanguage
 from stages.interview.lines import LANGUAGES
 
 AVAILABLE = (*LANGUAGES, AUTO)
-"""The languages that a client may ask for: the interviewer's, or "auto": then the recogniser finds
-the person's own."""
+"""The languages that a client may ask for: the interviewer's, or "auto", with which the recogniser
+finds the person's language."""
 
 
 def requested(tag: str) -> str:
