@@ -24,7 +24,7 @@ class DeadLetter:
 
     @property
     def id(self) -> str:
-        """By which it is named."""
+        """The id that names it."""
         return f"{self.webhook}.{self.event.id}"
 
     async def keep(self, store: Store) -> None:

@@ -84,7 +84,7 @@ class Deliveries:
 
     @property
     def at(self) -> int:
-        """Up to this position everything is done."""
+        """The position up to which every event is done."""
         return self._at
 
     @property
@@ -168,8 +168,8 @@ class Deliveries:
         chance: float,
         retry_after_s: float = 0.0,
     ) -> bool:
-        """An attempt has failed; whether the event is to be given up: then it stays under way until
-        `settle`. `chance` is from 0 up to 1, `age_s` how long ago it happened."""
+        """An attempt has failed. Returns whether to give the event up: then it stays under way
+        until `settle`. `chance` is from 0 up to 1, `age_s` how long ago the event happened."""
         policy, lane = self._policy, self._lanes[event.session_id or ""]
         self._failed_in_a_row += 1
         lane.tries += 1
@@ -202,8 +202,8 @@ class Deliveries:
         self._move()
 
     def _blocks(self, lane: _Lane) -> bool:
-        """Whether a lane that fails keeps the window full while most of what is behind it was
-        taken: the receiver takes the others, so this event has to give way."""
+        """Whether a failing lane keeps the window full while most events behind it were taken: the
+        receiver takes those, so this event has to give way."""
         taken = len(self._done) - len(self._untaken)
         full = len(self._read) >= WINDOW and taken * 2 > len(self._read)
         return full and lane.tries > 0 and lane.waiting[0].position == self._read[0]

@@ -24,7 +24,10 @@ class WebhookLease:
         self._version: int | None = None
 
     async def held(self) -> bool:
-        """Take or renew it for `LEASE_S`. Whether this process has it now. Raises `StoreError`."""
+        """Take or renew the lease for `LEASE_S`; returns whether this process has it now.
+
+        Raises `StoreError`.
+        """
         if self._version is None and await self._store.get(self._key) is not None:
             return False
         try:

@@ -42,9 +42,9 @@ class Webhooks:
             await self._post.aclose()
 
     async def replay(self, store: Store, letter: DeadLetter) -> DeliveryOutcome | None:
-        """Deliver a dead letter once more, now; one that is taken is none any more.
+        """Deliver a dead letter once more, now; if the webhook takes it, it is no dead letter.
 
-        None where its webhook is not in the file. Raises `StoreError`.
+        None if its webhook is not in the file. Raises `StoreError`.
         """
         webhook = next((one for one in self.all if one.name == letter.webhook), None)
         if webhook is None or self._post is None:

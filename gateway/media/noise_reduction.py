@@ -44,7 +44,7 @@ class NoiseReducer:
         self._rest: Samples = np.zeros(0, np.int16)
 
     def push(self, pcm: Samples) -> Samples:
-        """The next audio; gives as much as came, but for what is held back."""
+        """Take the next audio; returns as much as came, less the samples that are held back."""
         audio = np.concatenate((self._rest, pcm)) if len(self._rest) else pcm
         whole = len(audio) // FRAME * FRAME
         self._rest = audio[whole:]

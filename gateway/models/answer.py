@@ -61,11 +61,11 @@ class ModelAnswer:
         return self._before if self.own is None else (*self._before, self.own)
 
     def stand_in(self, others: Iterable[ModelReply], own: ModelReply) -> None:
-        """It is given although another was asked after it; its tokens are `own`."""
+        """The answer is given although another model was asked after it; its tokens are `own`."""
         self._before, self._own = tuple(others), own
 
     async def hold(self, within_s: float) -> ReplyFacts | None:
-        """Take all of it, and close what it came over. None where it is an error, breaks off, or
+        """Read all of the answer, and close its connection. None if it is an error, breaks off, or
         is too long or too late."""
         try:
             async with self, asyncio.timeout(within_s):
@@ -91,7 +91,7 @@ class ModelAnswer:
         return True
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body. Raises `UpstreamFailed` and `MalformedStream` where it breaks off."""
+        """The body. Raises `UpstreamFailed` and `MalformedStream` if it breaks off."""
         if self._held:
             yield self._held
         if self._answered is None:

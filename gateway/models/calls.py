@@ -70,7 +70,7 @@ class ModelCall:
         return bool(self.body.get("stream"))
 
     def left_s(self, now: float) -> float | None:
-        """How long its client still waits for the head of an answer, where it says so."""
+        """How long the client still waits for the head of an answer, if it says so."""
         budget_s = self.call.budget_s
         return None if budget_s is None else self.begun + budget_s - now
 
@@ -244,7 +244,7 @@ class ModelCalls:
         )
 
     def _unusable(self, service: Service, answered: ServiceAnswer) -> str | None:
-        """Why an answer is for no client."""
+        """Why no client may get an answer."""
         if answered.status in (401, 403) and service.name in self._keys:
             logger.error("%s refuses the key of the gateway", service.name)
             return "its server refuses the gateway"
@@ -254,7 +254,7 @@ class ModelCalls:
         return None if codings in ([], [b"identity"]) else "its server answers in a coding"
 
     def _headers(self, service: str, call: ModelCall, sent: bytes) -> Headers:
-        """None of the client's, which are for the gateway; its key for doing it once is another."""
+        """No headers of the client's, which are for the gateway; its idempotency key is changed."""
         found: Headers = [
             (b"content-type", b"application/json"),
             (b"accept", EVENTS if call.streamed else b"application/json"),

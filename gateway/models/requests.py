@@ -43,18 +43,18 @@ def addition_to(spec: ModelSpec, body: Mapping[str, Any]) -> Addition:
 
 
 def path_of(spec: ServiceSpec) -> bytes:
-    """Where a service takes chats: below its `base_path`, or `/v1` where it has none."""
+    """The path at which a service takes chats: below its `base_path`, or `/v1` if it has none."""
     return PREFIX + (spec.base_path or "/v1").encode() + b"/chat/completions"
 
 
 def idempotency_key(
     client: str, headers: Iterable[tuple[bytes, bytes]], sent: bytes
 ) -> bytes | None:
-    """The `Idempotency-Key` of a request with this body, where the client has sent one.
+    """The `Idempotency-Key` of a request with this body, if the client has sent one.
 
-    All clients are one to a service that knows the gateway's key alone: with their own keys one
-    would get another's reply. And a service refuses a key that comes with another body, as it does
-    when another model is asked.
+    A service that knows only the gateway's key cannot tell clients apart: with their own keys one
+    client could get another's reply. And a service refuses a key that comes with another body, as
+    it does when another model is asked.
     """
     given = [value for name, value in headers if name == b"idempotency-key"]
     if not given:
@@ -71,11 +71,11 @@ class PlainServers:
         self._until: OrderedDict[Addition, float] = OrderedDict()
 
     def knows(self, addition: Addition, now: float) -> bool:
-        """Whether to leave it out."""
+        """Whether to leave the addition out."""
         return now < self._until.get(addition, now)
 
     def learn(self, addition: Addition, now: float) -> None:
-        """It was refused, and all without it was not."""
+        """Note that the addition was refused, and the request without it was not."""
         self._until[addition] = now + PLAIN_S
         self._until.move_to_end(addition)
         if len(self._until) > MOST_PLAIN:

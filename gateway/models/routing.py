@@ -41,7 +41,7 @@ class ModelReply:
 def judge(spec: ModelSpec, facts: ReplyFacts | None) -> Reason | None:
     """Why the next model is to be asked after this reply; None: it is good enough.
 
-    `facts` None: there was no reply. One of a model without a next one is always good enough.
+    `facts` None: there was no reply. The reply of a model without a next one is always good enough.
     """
     if not spec.escalate_to:
         return None
@@ -74,9 +74,9 @@ class Pins:
         return len(self._kept)
 
     def first(self, models: Models, client: str, session: str, asked: str) -> ModelSpec | None:
-        """The model to ask first; None where there is none of the name that is `asked` for.
+        """The model to ask first; None if there is no model of the name that is `asked` for.
 
-        What a session was pinned to counts only while `asked` still leads there.
+        A session's pin counts only while `asked` still leads to the pinned model.
         """
         spec = models.find(asked)
         pinned = self._kept.get((client, session, asked)) if session else None
@@ -88,7 +88,7 @@ class Pins:
         return spec
 
     def pin(self, client: str, session: str, asked: str, answered: str) -> None:
-        """A session, if there is one, goes on with the model that has answered."""
+        """Let a session, if there is one, go on with the model that has answered."""
         if not session:
             return
         key = client, session, asked

@@ -39,8 +39,8 @@ _EVENT_ID = re.compile(rb'"event_id"\s{0,8}:\s{0,8}"([\x20-\x21\x23-\x5b\x5d-\x7
 def read_object(data: bytes, *, append: bytes) -> tuple[dict[str, Any], str | None]:
     """The object in a text message, and its `event_id` if the client gave one.
 
-    `append` is the type of the event that has audio. Raises `ProtocolError`, with the `event_id`
-    where that can be seen, for anything else, in time linear in the message's length.
+    `append` is the type of the event that has audio. Raises `ProtocolError` for anything else, with
+    the `event_id` if that can be read. Takes time linear in the message's length.
     """
     _check_length(data, append)
     event = _load(data)
@@ -107,7 +107,7 @@ def from_validation(error: ValidationError, prefix: str = "") -> ProtocolError:
 
 
 def _check_length(data: bytes, append: bytes) -> None:
-    """Raises `ProtocolError` for a message that is not worth reading, with its `event_id` if that
+    """Raises `ProtocolError` for a message that is too long to read, with its `event_id` if that
     is near the beginning or the end."""
     if len(data) <= LONGEST_DENSE_BYTES:
         return
@@ -147,7 +147,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _check(root: Any) -> None:
-    """Raises `ValueError` for what cannot be sent on: depth, infinities, half surrogate pairs."""
+    """Raises `ValueError` for values that cannot be sent on: depth, infinities, lone surrogates."""
     level = [root]
     for _ in range(DEEPEST):
         below: list[Any] = []

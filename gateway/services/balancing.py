@@ -25,7 +25,7 @@ class Contender:
 
     @property
     def load(self) -> float:
-        """Calls under way, by what it is meant to take."""
+        """Calls under way in relation to the weight."""
         return self.in_flight / (self.weight * self.share)
 
 
@@ -33,7 +33,7 @@ class Balancer(Protocol):
     """A way to choose. `contenders` are never empty, and keep their order."""
 
     def choose(self, contenders: Sequence[Contender], client: str) -> Contender:
-        """The one for a call of the client with this address."""
+        """The contender that gets a call of the client with this address."""
         ...
 
 
@@ -58,7 +58,7 @@ class RoundRobin:
 
 
 class LeastConnections:
-    """Chooses the one with the fewest calls under way for its weight; in turn if several have them."""
+    """Chooses the one with the fewest calls under way for its weight; if several do, in turn."""
 
     def __init__(self) -> None:
         self._in_turn = RoundRobin(weighted=True)

@@ -30,9 +30,9 @@ class CurrentServices:
         self._prober = prober
 
     async def have(self, specs: Mapping[str, ServiceSpec] | None = None) -> None:
-        """Have the services of the file, which may be other ones now, and all with a lease.
+        """Take the services of the file, which may have changed, and all instances with a lease.
 
-        Calls under way go on with what they have.
+        Calls under way go on with the services they began with.
         """
         if specs is not None:
             self._specs = specs

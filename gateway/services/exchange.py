@@ -75,7 +75,7 @@ class ProxiedCall:
 
     @property
     def idempotent(self) -> bool:
-        """Whether doing it twice is doing it once, or its sender says so by a key."""
+        """Whether repeating the request changes nothing, or its sender says so by a key."""
         return self.method in IDEMPOTENT or any(n == b"idempotency-key" for n, _ in self.headers)
 
 
@@ -197,7 +197,7 @@ class Exchange:
         return wait_s
 
     async def _tried(self, admission: Admission) -> tuple[UpstreamAttempt, AttemptFailed | None]:
-        """Make one attempt. One that has no answer is settled; one with an answer is not."""
+        """Make one attempt. It is settled if it has no answer, and not settled if it has one."""
         outcome, attempt, answered = Outcome.NEUTRAL, None, False
         try:
             attempt = self._attempt(admission)
@@ -298,7 +298,7 @@ def outcome_of(status: int) -> Outcome:
 
 
 def missing(found: Unavailable, tried: Mapping[str, AttemptFailed]) -> NoAnswer:
-    """The `NoAnswer` of a call that no instance takes, or none but those that it has `tried`."""
+    """The `NoAnswer` of a call that no instance takes, or only instances that it has `tried`."""
     if tried:
         return given_up([*tried.values()][-1])
     reason = "every instance is out of use" if found.reason == "down" else "too many calls"

@@ -145,7 +145,7 @@ def _check_path(path: bytes) -> None:
 
 
 def framing_of(headers: Iterable[tuple[bytes, bytes]]) -> Framing:
-    """How the body comes. Raises `RefusedRequest` where two headers say different things."""
+    """How the body comes. Raises `RefusedRequest` if two headers say different things."""
     lengths = [value for name, value in headers if name == b"content-length"]
     codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
     if codings not in ([], [b"chunked"]) or (codings and lengths) or len(lengths) > 1:
@@ -179,7 +179,7 @@ def request_head(
 def passed_on(
     headers: Sequence[tuple[bytes, bytes]], hidden: Set[bytes]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The header lines of a request that are the client's to say, without those of one connection.
+    """The header lines of a request that the client may set, without those of one connection.
 
     `hidden` are for the gateway alone. Raises `RefusedRequest` for a line that could be two.
     """
@@ -221,7 +221,7 @@ def answer_head(
 ) -> Headers:
     """The header lines for the client, who reaches the service behind `prefix`.
 
-    Raises `RefusedAnswer` for what is no answer.
+    Raises `RefusedAnswer` if it is no valid answer.
     """
     if not 200 <= status <= 599:
         raise RefusedAnswer(f"status {status}")
@@ -237,7 +237,7 @@ def answer_head(
 def passed_back(
     lines: Sequence[tuple[bytes, bytes]], endpoint: Endpoint, prefix: bytes
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The header lines of an answer, with names in small letters, that are the service's to say.
+    """The header lines of an answer that the service may set, with names in lower case.
 
     Raises `RefusedAnswer` for a line that could be two.
     """
@@ -250,12 +250,12 @@ def passed_back(
 
 
 def length_of(head: Iterable[tuple[bytes, bytes]]) -> int | None:
-    """The length that a head tells, None where it tells none."""
+    """The length that a head states, None if it states none."""
     return next((int(value) for name, value in head if name == b"content-length"), None)
 
 
 def retry_after_s(headers: Iterable[tuple[bytes, bytes]]) -> float:
-    """The seconds of `Retry-After`; 0 where there is none, or a date."""
+    """The seconds of `Retry-After`; 0 if it is missing or a date."""
     for name, value in headers:
         if name.lower() == b"retry-after" and value.isdigit():
             return float(min(int(value[:9]), 86_400))

@@ -91,7 +91,7 @@ class InstanceHealth:
         return back
 
     def next_in_s(self, chance: float) -> float:
-        """Seconds until the next probe; `chance` is a number from 0 to 1, another one each time."""
+        """Seconds until the next probe; `chance` is a new number from 0 to 1 each time."""
         down = self.state is HealthState.DOWN
         every_s = self.policy.down_every_s if down else self.policy.every_s
         return every_s * (1 + self.policy.jitter * (2 * chance - 1))

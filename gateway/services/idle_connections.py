@@ -43,7 +43,7 @@ class IdleConnections:
             )
 
     async def aclose(self) -> None:
-        """Close all connections, those in use as well."""
+        """Close all connections, including those in use."""
         self._closed = True
         self._idle.clear()
         while self._all:
@@ -60,7 +60,7 @@ class IdleConnections:
         return connection
 
     async def _back(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        """An answer is over. One that was not read to its end has closed its connection."""
+        """An answer is over. If it was not read to its end, its connection is closed already."""
         if self._closed or not connection.is_idle():
             await self._end(connection)
             return

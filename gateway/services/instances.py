@@ -58,7 +58,7 @@ class Instance:
         return self.endpoint.authority
 
     def usable(self, now: float) -> bool:
-        """Whether it may get calls that are no probes."""
+        """Whether it may get calls other than probes."""
         self.breaker.poll(now)
         return self.health.state is not HealthState.DOWN and self.breaker.closed
 
@@ -69,7 +69,7 @@ class Instance:
         return up and self.breaker.state is BreakerState.HALF_OPEN
 
     def contender(self, now: float, slow_start_s: float) -> Contender:
-        """It as one of those that may get a call."""
+        """The instance as a `Contender` for a call."""
         share = 1.0
         if self.since is not None and now < self.since + slow_start_s:
             share = max(SLOWEST_SHARE, (now - self.since) / slow_start_s)
@@ -77,7 +77,7 @@ class Instance:
         return Contender(self.key, self.endpoint.weight, share, busy)
 
     def admit(self, now: float) -> Admission | None:
-        """Begin a call; None where it gets none now."""
+        """Begin a call; None if the instance gets none now."""
         probe = self.recovering(now)
         permit = self.breaker.try_acquire(now)
         if permit is None:
@@ -89,7 +89,7 @@ class Instance:
     def settle(
         self, admission: Admission, outcome: Outcome, now: float, *, retry_after_s: float = 0.0
     ) -> list[Transition]:
-        """The call's outcome is known. Returns what has changed of the breaker."""
+        """The call's outcome is known. Returns the breaker's transitions."""
         if admission.permit.settled:
             return []
         if outcome is Outcome.FAILURE:
@@ -108,18 +108,18 @@ class Instance:
         return self._changed()
 
     def left(self) -> None:
-        """A call that it admitted is over."""
+        """A call that the instance admitted is over."""
         self.in_flight -= 1
 
     def probed(self, probe: Probed) -> list[Transition]:
-        """Take the result of a probe. One that brings it back from DOWN closes its breaker."""
+        """Take the result of a probe. If it ends DOWN, the breaker closes."""
         if self.health.probed(probe):
             self.since = probe.at
             self.breaker.reset(probe.at)
         return self._changed()
 
     def reset(self, now: float) -> list[Transition]:
-        """Close its breaker, as an operator wants it."""
+        """Close the breaker at an operator's request."""
         self.breaker.reset(now)
         return self._changed()
 

@@ -26,7 +26,7 @@ class Lease:
 
     @property
     def name(self) -> tuple[str, str]:
-        """By which it is known again."""
+        """The name that identifies it: its service and its id."""
         return self.service, self.id
 
 
@@ -46,37 +46,36 @@ class Leases:
         return name in self._held
 
     def has_room(self, service: str) -> bool:
-        """Whether a service may have one more."""
+        """Whether a service may have one more lease."""
         own = sum(lease.service == service for lease in self)
         return len(self) < MOST and own < MOST_OF_A_SERVICE
 
     def put(self, lease: Lease, now: float) -> bool:
-        """Let it hold from now on, for as long as it says. Returns whether its place is another
-        one than before."""
+        """Let a lease hold from now on, for its `ttl_s`. Returns whether its address changed."""
         before = self._held.get(lease.name)
         self._held[lease.name] = lease, now + lease.ttl_s
         return before is None or before[0].endpoint != lease.endpoint
 
     def drop(self, service: str, id: str) -> bool:
-        """End it. Returns whether there was one."""
+        """End a lease. Returns whether there was one."""
         return self._held.pop((service, id), None) is not None
 
     def expire(self, now: float) -> list[Lease]:
-        """End those whose time is over, and return them."""
+        """End the leases whose time is over, and return them."""
         over = [lease for lease, until in self._held.values() if until <= now]
         for lease in over:
             del self._held[lease.name]
         return over
 
     def next_end(self) -> float | None:
-        """When the next one ends by its time, None where none does."""
+        """When the next lease ends by its time, None if none does."""
         until = min((until for _, until in self._held.values()), default=FOR_EVER)
         return None if until == FOR_EVER else until
 
     def have(self, stored: Sequence[Lease]) -> bool:
-        """Hold these, which are stored elsewhere and end there, and no others.
+        """Hold exactly these leases, which the store keeps and ends.
 
-        Returns whether any has come, gone, or is in another place.
+        Returns whether a lease has come, gone, or changed its address.
         """
         held = {lease.name: (lease, FOR_EVER) for lease in stored[:MOST]}
         places = {name: lease.endpoint for name, (lease, _) in self._held.items()}
@@ -85,8 +84,8 @@ class Leases:
         return changed
 
     def merged(self, specs: Mapping[str, ServiceSpec]) -> dict[str, ServiceSpec]:
-        """The services with these instances beside their own. One that only leases name has what
-        a service has that says nothing else."""
+        """The services with these instances beside their own. A service that only leases name has
+        the defaults."""
         found = dict(specs)
         for lease in sorted(self, key=lambda one: one.name):
             spec = found.get(lease.service) or ServiceSpec(name=lease.service, instances=())

@@ -47,12 +47,12 @@ class Models:
         return self._specs.get(name)
 
     def replace(self, specs: Mapping[str, ModelSpec]) -> None:
-        """Other models from here on."""
+        """Use these models from here on."""
         self._specs = dict(specs) or self._otherwise
 
 
 def parse_models(value: YamlValue, services: Collection[str]) -> dict[str, ModelSpec]:
-    """The models by their names, in their order; `services` are those that there are.
+    """The models by their names, in their order; `services` are the known services.
 
     Raises `YamlError` for the first thing that is wrong.
     """

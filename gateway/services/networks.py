@@ -39,7 +39,7 @@ class AllowedNetworks:
         return cls(*networks, public=len(networks) < len(words))
 
     def allowed(self, host: str) -> str | None:
-        """The address of a host as it is written, None where it is none, or not allowed."""
+        """The address that a host is written as, None if it is no address or not allowed."""
         try:
             address = ip_address(host)
         except ValueError:

@@ -57,7 +57,7 @@ class Prober:
             await asyncio.wait([probing])
 
     def changed(self) -> None:
-        """There are other services: new instances are asked soon."""
+        """The services have changed: new instances are probed soon."""
         self._changed.set()
 
     async def ask(self, service: Service) -> None:
@@ -113,7 +113,7 @@ class Prober:
             logger.log(level, "%s at %s is %s %s", service.name, instance.key, state.value, problem)
 
     async def _asked(self, service: Service, instance: Instance) -> str:
-        """Why an instance is not well, "" if one of its endpoints answers 200."""
+        """Why an instance is not healthy, "" if one of its endpoints answers 200."""
         pool, problem = self._upstreams.pool(instance.endpoint), ""
         host = (b"host", instance.key.encode())
         for path in service.spec.health_endpoints:

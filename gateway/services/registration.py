@@ -67,7 +67,7 @@ class Registration:
     async def put(self, lease: Lease) -> bool:
         """Let a lease hold from now on. Returns whether it is a new one.
 
-        Raises `RegistrationRefused`, and `StoreError` where it cannot be shared.
+        Raises `RegistrationRefused`, and `StoreError` if the lease cannot be shared.
         """
         lease = self._checked(lease)
         leases = self._current.leases
@@ -100,7 +100,7 @@ class Registration:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """End leases in time, and hear of those of other gateways, while the block lasts."""
+        """End leases in time, and take over those of other gateways, while the block lasts."""
         if not self.on:
             yield
             return

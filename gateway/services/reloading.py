@@ -21,7 +21,7 @@ class ServicesReload:
         self._one = asyncio.Lock()
 
     async def reload(self) -> None:
-        """Have the services and models of the file. Calls under way go on with those they have.
+        """Use the services and models of the file. Calls under way go on with the old ones.
 
         Raises `ServicesUnusable` for a file with a mistake, which changes nothing.
         """

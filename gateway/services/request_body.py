@@ -68,7 +68,7 @@ class RequestBody:
                 yield piece
 
     def limit(self, most_bytes: int) -> None:
-        """It goes to a service that may take less."""
+        """Set the limit of the service that gets it, which may be lower."""
         self._most_bytes = min(self._most_bytes, most_bytes)
 
     async def gone(self) -> None:

@@ -41,7 +41,7 @@ class Resolver:
         self._under_way: dict[str, asyncio.Future[Sequence[str]]] = {}
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """The addresses of a host, at least one; its own where it is one. Raises `OSError`."""
+        """The addresses of a host, at least one; an address is its own. Raises `OSError`."""
         if _is_address(host):
             return (host,)
         now = asyncio.get_running_loop().time
@@ -56,7 +56,7 @@ class Resolver:
         return found
 
     def close(self) -> None:
-        """Look nothing up any more. What a name server has not answered is not waited for."""
+        """Look nothing up any more, and do not wait for name servers."""
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
@@ -109,7 +109,7 @@ class ResolvedNetwork(httpcore.AsyncNetworkBackend):
         )
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """Where a host is connected to, at least one. Raises `OSError` and what httpcore raises."""
+        """The addresses of a host, at least one. Raises `OSError` and httpcore's errors."""
         return await self._resolver.addresses(host)
 
     async def sleep(self, seconds: float) -> None:

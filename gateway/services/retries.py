@@ -49,7 +49,7 @@ class RetryBudget:
 
     @property
     def left(self) -> float:
-        """How many retries there may be now."""
+        """How many retries are allowed now."""
         return self._left
 
     def called(self) -> None:
@@ -57,7 +57,7 @@ class RetryBudget:
         self._left = min(self._reserve, self._left + self._ratio)
 
     def take(self) -> bool:
-        """Whether one more retry may be made, which this counts."""
+        """Whether one more retry may be made; counts it if so."""
         if self._left < 1 - 1e-9:
             return False
         self._left = max(0.0, self._left - 1)
@@ -84,9 +84,9 @@ class Retrying:
         """Seconds until the next attempt; None: there is none.
 
         `attempts` have been made. A request that no service has seen is repeated whatever it asks
-        for. `another` says that an instance has not been tried yet: it is asked at once. Where none
-        is, the wait is random, up to what the policy has for this retry, but no shorter than what
-        the service asked for.
+        for. `another` says that an instance has not been tried yet: it is asked at once. Otherwise
+        the wait is random, up to the policy's limit for this retry, but no shorter than the service
+        asked for.
         """
         if failed.refused or attempts >= self.policy.max_attempts or now >= self.deadline:
             return None

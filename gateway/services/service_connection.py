@@ -63,5 +63,5 @@ class ServiceConnection(ClientConnection):
             pong.cancel()
 
     async def _ponged(self) -> None:
-        """Ping, which waits where the service takes nothing, and wait for the pong."""
+        """Ping, which waits while the service reads nothing, and wait for the pong."""
         await (await self.ping())

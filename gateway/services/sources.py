@@ -34,7 +34,7 @@ def proxied(settings: Settings) -> ServicesFile:
 
 
 def services_file(settings: Settings) -> Path | None:
-    """The file of services, None where there is none."""
+    """The file of services, None if there is none."""
     return None if settings.services == BUILT_IN else settings.services
 
 

@@ -18,5 +18,5 @@ class Totals:
 
     @property
     def average_s(self) -> float:
-        """How long a request waited for the head of its answer; 0 where there was none."""
+        """The mean time that a request waited for the head of its answer; 0 without requests."""
         return self._seconds / self.requests if self.requests else 0.0

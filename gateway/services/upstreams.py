@@ -99,7 +99,7 @@ class Upstreams:
         )
 
     async def retain(self, urls: Set[str]) -> None:
-        """Close the connections to other instances than these, when their calls are over."""
+        """Close the connections to all instances but these, once their calls are over."""
         for url in self._pools.keys() - urls:
             if (pool := self._pools.pop(url, None)) is None:
                 continue  # another `retain` has it, while this one waited
@@ -113,7 +113,7 @@ class Upstreams:
         self.resolver.close()
 
     def tls(self, endpoint: Endpoint) -> ssl.SSLContext | None:
-        """How an instance's certificate is checked; None where it has none."""
+        """How an instance's certificate is checked; None if it has none."""
         if endpoint.protocol == "http":
             return None
         if self._tls is None:
@@ -176,7 +176,7 @@ class UpstreamAttempt:
         self.headers = self._response.headers.raw
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The body of the answer. Raises `UpstreamFailed` where it breaks off or stalls."""
+        """The body of the answer. Raises `UpstreamFailed` if it breaks off or stalls."""
         assert self._response is not None
         self._waited_s = self._spec.idle_timeout_s
         stream = self._response.stream
@@ -195,7 +195,7 @@ class UpstreamAttempt:
             yield piece
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it where the answer is not at its end."""
+        """Give the connection back, or close it if the answer was not read to its end."""
         try:
             if self._response is not None:
                 stream, self._response = self._response.stream, None
@@ -222,7 +222,7 @@ class UpstreamAttempt:
         self._run(None if waiting else self._spec.idle_timeout_s)
 
     def _run(self, wait_s: float | None) -> None:
-        """Wait so long for the instance, from now on; None: it is not waited for."""
+        """Start the clock: wait this long for the instance; None stops the clock."""
         assert self._clock is not None
         now = asyncio.get_running_loop().time()
         self._clock.reschedule(None if wait_s is None else now + wait_s)
@@ -231,7 +231,7 @@ class UpstreamAttempt:
 
     @property
     def waited_s(self) -> float:
-        """How long it waited for the instance last."""
+        """How long the attempt waited for the instance last."""
         return self._waited_s
 
     def _late(self) -> UpstreamFailed:
@@ -243,10 +243,10 @@ class UpstreamAttempt:
 
 
 def _spoil_behind(stream: object) -> None:
-    """Have the connection closed where bytes came behind the answer.
+    """Have the connection closed if bytes came after the answer.
 
     httpx would take them for the answer to the next request on it, which is another client's. No
-    public name leads to them, so the range of httpcore in pyproject.toml is narrow.
+    public API shows them, so the range of httpcore in pyproject.toml is narrow.
     """
     stream = getattr(getattr(stream, "_httpcore_stream", None), "_stream", None)
     connection = getattr(stream, "_connection", None)

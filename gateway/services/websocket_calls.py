@@ -128,7 +128,7 @@ class WebSocketCall:
     async def opened(self, gone: "asyncio.Future[Any]") -> AsyncIterator[ServiceSocket]:
         """A WebSocket with an instance, while the block lasts; leaving it drops the connection.
 
-        `gone` is done when the client has left; nobody is asked for it from then on. Raises
+        `gone` is done when the client has left; no instance is asked after that. Raises
         `NoAnswer`, `HandshakeRefused` and `ClientLeft`. Of `RefusedRequest` see the constructor.
         """
         service = self._service
@@ -332,13 +332,13 @@ def _text(error: Exception) -> str:
 
 
 def _dropped(attempts: "asyncio.Task[tuple[ServiceSocket, Instance]]") -> None:
-    """End the connection that nobody takes any more, if one was made."""
+    """End the connection, if one was made, that nobody uses any more."""
     if not attempts.cancelled() and attempts.exception() is None:
         attempts.result()[0].connection.transport.abort()
 
 
 def _broke_off(connection: ClientConnection) -> bool:
-    """Whether the service ended it without a word, or answers no ping any more."""
+    """Whether the service ended it without a close frame, or answers no ping any more."""
     said = connection.protocol.close_sent
     quiet = said is None or said.code == CloseCode.INTERNAL_ERROR
     return connection.close_code == CloseCode.ABNORMAL_CLOSURE and quiet

@@ -56,11 +56,11 @@ class YamlValue:
 
     @property
     def line(self) -> int:
-        """Where it begins, counted from 1."""
+        """The line where the value begins, counted from 1."""
         return int(self._node.start_mark.line) + 1
 
     def refuse(self, problem: str) -> NoReturn:
-        """Raise for this value; `problem` goes on after its name."""
+        """Raise `YamlError` for this value; `problem` completes a sentence after its name."""
         raise YamlError(self._file, self.line, f"{self._name} {problem}")
 
     def fields(self, known: Collection[str]) -> "YamlFields":
@@ -107,7 +107,7 @@ class YamlValue:
         return value
 
     def whole(self, least: int, most: int) -> int:
-        """A whole number between these."""
+        """A whole number between these limits."""
         value = self._scalar()
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             self.refuse(f"must be a whole number from {least} to {most}")
@@ -150,13 +150,13 @@ class YamlFields:
         return name in self._found
 
     def __getitem__(self, name: str) -> YamlValue:
-        """A field that has to be there."""
+        """A required field."""
         if name not in self._found:
             self._of.refuse(f"needs {name}")
         return self._found[name]
 
     def get(self, name: str, read: Callable[[YamlValue], T], otherwise: T) -> T:
-        """A field by `read`, or what stands in where there is none."""
+        """A field, read by `read`, or the default if it is missing."""
         return read(self._found[name]) if name in self._found else otherwise
 
 

@@ -41,23 +41,23 @@ class Captions:
     _sentences: deque[_Sentence] = field(default_factory=deque)
 
     def say(self, text: str) -> None:
-        """A sentence follows."""
+        """Take the next sentence."""
         self._sentences.append(_Sentence(_words(text)))
 
     def lies(self, from_ms: float, until_ms: float) -> list[Fragment]:
-        """Where the last sentence lies in the reply; returns what can be shown by that."""
+        """Take where the last sentence lies in the reply; returns the words to show now."""
         if self._sentences:
             last = self._sentences[-1]
             last.from_ms, last.until_ms = from_ms, until_ms
         return self._due()
 
     def play(self, until_ms: float) -> list[Fragment]:
-        """The reply was sent so far; returns the words that begin in it."""
+        """Take how much of the reply was sent; returns the words that begin in it."""
         self.sent_ms = max(self.sent_ms, until_ms)
         return self._due() if self._sentences else []
 
     def rest(self, heard: str, until_ms: float) -> list[Fragment]:
-        """The reply is over, and all of this was heard; returns what was not shown of it."""
+        """The reply is over, and this was heard; returns the words of it that were not shown."""
         words = heard.split()[self.shown :]
         self._sentences.clear()
         if not words:

@@ -48,7 +48,7 @@ def invalid(message: str, param: str | None, code: str = INVALID_VALUE) -> Proto
 def error_of(
     code: str, message: str, *, param: str | None = None, event_id: str | None = None
 ) -> dict[str, Any]:
-    """The error object. What is not known is left out."""
+    """The error object, without fields that are not known."""
     kind = "server_error" if code in SERVER_CODES else "invalid_request_error"
     error: dict[str, Any] = {"type": kind, "code": code, "message": message}
     if param is not None:

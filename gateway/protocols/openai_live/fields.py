@@ -89,7 +89,7 @@ class LiveFormatFields(LiveFields):
         return self
 
     def audio_format(self) -> AudioFormat:
-        """The same in the gateway's words."""
+        """The same as the gateway's `AudioFormat`."""
         match self.type:
             case "audio/pcm":
                 return AudioFormat("pcm_s16le", self.rate or 24_000, 1)

@@ -54,7 +54,7 @@ class LiveHistory:
         self._client_bytes = 0
 
     def heard(self, turn: int, text: str) -> None:
-        """The person's words in a turn. They may come late: then its reply has begun."""
+        """Add the person's words in a turn, which may come after its reply has begun."""
         if not text:
             return
         reply, said = self._reply, _Said(turn, "user", text)
@@ -69,7 +69,7 @@ class LiveHistory:
         self._add(self._reply)
 
     def replied(self, turn: int, text: str) -> None:
-        """So much of a reply was heard."""
+        """Take the part of a reply that was heard."""
         if self._reply is None or self._reply.turn != turn:
             self.reply(turn)
         assert self._reply is not None
@@ -82,7 +82,7 @@ class LiveHistory:
         self._add(_Called(call.turn, request))
 
     def put(self, role: Role, text: str) -> None:
-        """The client adds a line. Raises `ProtocolError` where there is no room."""
+        """Add a line of the client. Raises `ProtocolError` if there is no room."""
         self._make_room(text)
         self._add(_Said(None, role, text))
 
@@ -111,7 +111,7 @@ class LiveHistory:
     def messages(self, turn: int) -> tuple[Message, ...]:
         """The conversation before a turn, for a chat server.
 
-        Calls without a result are left out, since such servers refuse them; results follow their
+        Calls without a result are left out, because such servers refuse them; results follow their
         calls, wherever the client put them.
         """
         before = list(takewhile(lambda line: line.turn is None or line.turn < turn, self._lines))

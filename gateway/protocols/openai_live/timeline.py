@@ -22,7 +22,7 @@ class InputTimeline:
         self._stretches: deque[tuple[float, float]] = deque([(0.0, 0.0)], maxlen=MOST_STRETCHES)
 
     def append(self, duration_ms: float, now_ms: float) -> None:
-        """The client has sent so much audio: it was recorded before now, and after the rest."""
+        """Take the length of audio from the client: recorded before now, after earlier audio."""
         begins_ms = now_ms - duration_ms
         if not self._appended_ms or begins_ms - self._cursor_ms > GAP_MS:
             self._cursor_ms = max(0.0, begins_ms, self._cursor_ms)

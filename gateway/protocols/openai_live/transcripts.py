@@ -32,7 +32,7 @@ class LiveTranscripts:
     # --- the person --------------------------------------------------------------------------
 
     def speech_began(self, turn: int, at_ms: int) -> None:
-        """The person speaks. What was said before and never recognised belongs to it."""
+        """The person speaks. Earlier speech that was never recognised belongs to this turn."""
         waiting = [self._utterances.pop(known) for known in sorted(self._utterances)]
         began_ms = min([at_ms, *(one.began_ms for one in waiting)])
         self._utterances[turn] = _Utterance(began_ms)
@@ -42,7 +42,7 @@ class LiveTranscripts:
         self._utterances.setdefault(turn, _Utterance(at_ms)).ended_ms = at_ms
 
     def understood(self, turn: int, text: str) -> list[Event]:
-        """The person's words in a turn; nothing for what was typed."""
+        """The person's words in a turn; no events for typed words."""
         utterance = self._utterances.pop(turn, None)
         words = text.strip()
         if utterance is None or utterance.ended_ms is None or not words:
@@ -54,7 +54,7 @@ class LiveTranscripts:
         return [_delta("session.input_transcript.delta", delta, start_ms, end_ms)]
 
     def turn_over(self, turn: int, *, carried: bool) -> None:
-        """The engine is done with a turn: it has words or none, unless it is carried on."""
+        """The engine is done with a turn, with or without words, unless the turn is carried on."""
         if not carried:
             self._utterances.pop(turn, None)
 
@@ -78,11 +78,11 @@ class LiveTranscripts:
         return self._shown(fragments) if fragments else []
 
     def reply_stopped(self, now_ms: float) -> None:
-        """No more of it is heard, for now."""
+        """No more of the reply is heard, for now."""
         self.output.stop(now_ms)
 
     def reply_over(self, heard: str, now_ms: float) -> list[Event]:
-        """All of this was heard, or shown without a sound."""
+        """The reply is over: all of this text was heard, or shown without sound."""
         captions = self._captions
         until_ms = max(captions.sent_ms, 0.0)
         rest = captions.rest(heard, until_ms)

@@ -45,7 +45,7 @@ class Conversation:
         return item
 
     def append(self, item: RealtimeItem) -> str | None:
-        """Add an item of the session's at the end; returns the id of the one before it."""
+        """Add an item of the session's at the end; returns the id of the item before it."""
         if len(self._order) >= MOST_ITEMS:
             self._forget(self._order[0])
         previous = self._order[-1].id if self._order else None
@@ -56,7 +56,7 @@ class Conversation:
         """Add an item of the client's after another, at the front (`ROOT`) or at the end (None).
 
         Returns the id of the item before it. Raises `ProtocolError` for an unknown `after`, for an
-        id that is taken, for the result of an unknown call and where there is no room.
+        id that is taken, for the result of an unknown call and if there is no room.
         """
         if item.id in self._known:
             raise invalid(f"The id {item.id[:64]!r} is taken by another item.", "item.id")

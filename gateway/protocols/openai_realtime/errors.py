@@ -51,7 +51,7 @@ def error_event(
     event_id: str | None = None,
     server: bool = False,
 ) -> Event:
-    """The server event. What is not known is left out: stock clients refuse some nulls."""
+    """The server event, without fields that are not known: stock clients refuse some nulls."""
     kind = "server_error" if server or code in SERVER_CODES else "invalid_request_error"
     error: Event = {"type": kind, "code": code, "message": message}
     if param is not None:

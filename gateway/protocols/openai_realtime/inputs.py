@@ -56,7 +56,7 @@ class Inputs:
     def commit(self, event_id: str | None, *, counted: bool) -> None:
         """The client commits its buffer; over RTP its audio is not counted here.
 
-        Raises `ProtocolError` where there is less than 100 ms of it.
+        Raises `ProtocolError` if the buffer has less than 100 ms.
         """
         if counted and self._appended_ms < SHORTEST_COMMIT_MS:
             raise invalid(
@@ -100,7 +100,7 @@ class Inputs:
         return None if utterance is None or utterance.item is None else utterance.turn
 
     def started(self, output: SpeechStarted) -> list[Event]:
-        """Speech began. Where the client ends turns itself the API has no event for it."""
+        """Speech began. If the client ends turns itself, the API has no event for it."""
         session = self._session()
         item_id = self._new_id("item")
         self._utterance = _Utterance(output.turn, item_id, output.at_ms, output.at_ms)
@@ -111,7 +111,7 @@ class Inputs:
         return [{"type": kind, "item_id": item_id, "audio_start_ms": start_ms}]
 
     def superseded(self, turn: int) -> list[Event]:
-        """A turn of speech begins: what was said before it and never recognised belongs to it."""
+        """A turn of speech begins: earlier speech that was never recognised belongs to it."""
         utterance = self._utterance
         if utterance is None or utterance.settled or utterance.turn >= turn:
             return []
@@ -218,7 +218,7 @@ class Inputs:
         return self._delta(utterance, output.text)
 
     def _delta(self, utterance: _Utterance, text: str) -> list[Event]:
-        """Only what is new. A partial that takes words back is not shown: the final has it all."""
+        """The new words only. A partial that takes words back is not shown: the final has all."""
         if not text.startswith(utterance.shown) or text == utterance.shown:
             return []
         delta = text[len(utterance.shown) :]

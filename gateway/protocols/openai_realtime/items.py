@@ -49,7 +49,7 @@ class SentAudio:
         return reply_ms + self.sent_ms - client_ms
 
     def in_reply(self, played_ms: float) -> float:
-        """How far into the reply a client has heard that has played so much."""
+        """How far into the reply a client has heard, from how much it has played."""
         for client_ms, reply_ms, furthest_ms in reversed(self._stretches):
             if client_ms <= played_ms:
                 return max(furthest_ms, reply_ms + played_ms - client_ms)
@@ -111,7 +111,7 @@ class RealtimeItem:
         self.parts = [ContentPart(self.parts[0].type, text)] if self.parts else []
 
     def truncate(self, played_ms: float) -> int:
-        """The client has played no more; returns how far into the reply that is."""
+        """The client has played only this much; returns how far into the reply that is."""
         assert self.audio is not None
         heard_ms = self.audio.in_reply(played_ms)
         self.limit_ms = heard_ms if self.limit_ms is None else min(self.limit_ms, heard_ms)
@@ -120,7 +120,7 @@ class RealtimeItem:
         return int(heard_ms)
 
     def settle(self) -> None:
-        """Forget what was not heard, of a message whose text is complete.
+        """Drop the unheard part of a message whose text is complete.
 
         Words carry no times here: the text is cut in proportion, at the end of a word.
         """
@@ -231,8 +231,8 @@ def _part(content: ContentFields, allowed: tuple[PartType, ...], where: str) -> 
 def messages(items: Iterable[RealtimeItem]) -> tuple[Message, ...]:
     """The conversation for a chat server.
 
-    Calls without a result and results without a call are left out, since such servers refuse them;
-    results follow their calls, wherever the client put them.
+    Calls without a result and results without a call are left out, because such servers refuse
+    them; results follow their calls, wherever the client put them.
     """
     known = list(items)
     results = {item.call_id: item for item in known if item.type == "function_call_output"}

@@ -190,7 +190,7 @@ class Requests:
         return [Respond(assistant, waits)]
 
     def _go_on(self) -> Sequence[Step]:
-        """The interview replies to what was typed, or to the turn that was committed."""
+        """The interview replies to the typed text, or to the turn that was committed."""
         if self._typed:
             typed, self._typed = self._typed, []
             return [TypedText(_joined(typed))]

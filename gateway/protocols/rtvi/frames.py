@@ -75,8 +75,8 @@ class Frame:
 def read(message: bytes) -> Frame:
     """The frame in a message. Raises `MalformedFrame`.
 
-    As protobuf has it: of kinds the last one counts, and so does the last value of a field; a kind
-    that comes again adds its fields; fields that the schema does not know are passed over.
+    As in protobuf, the last kind counts, and so does the last value of a field; a kind that comes
+    again adds its fields; fields that the schema does not know are skipped.
     """
     kind, at, end = 0, 0, len(message)
     fields: dict[int, Value] = {}
@@ -103,7 +103,7 @@ def read(message: bytes) -> Frame:
 def _read_fields(
     message: bytes, at: int, end: int, schema: dict[int, str | int], fields: dict[int, Value]
 ) -> tuple[int, int] | None:
-    """Read one kind's fields; returns where its bytes lie, None where it has none."""
+    """Read one kind's fields; returns where its bytes lie, None if it has none."""
     where = None
     while at < end:
         field, wire, at = _tag(message, at, end)
@@ -136,7 +136,7 @@ def _check_text(data: bytes) -> None:
 
 
 def _tag(message: bytes, at: int, end: int) -> tuple[int, int, int]:
-    """A field's number and wire type, and what follows them."""
+    """A field's number and wire type, and the position after them."""
     tag, at = _varint(message, at, end)
     if tag > LARGEST_TAG:  # protobuf reads 32 bits of it, and takes no more
         raise MalformedFrame("a field's number is too large")
@@ -160,7 +160,7 @@ def _varint(message: bytes, at: int, end: int) -> tuple[int, int]:
 
 
 def _skip(message: bytes, at: int, end: int, wire: int) -> int:
-    """Where the field ends that is passed over."""
+    """The end of a field that is skipped."""
     if wire == VARINT:
         return _varint(message, at, end)[1]
     if wire == LENGTH:

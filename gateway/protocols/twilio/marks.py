@@ -55,8 +55,8 @@ class PlayoutMarks:
         return ReportPlayed(turn, end_ms)
 
     def clear(self, turn: int, at_ms: int) -> None:
-        """The client drops what it has not played; by the time, a turn's reply has been played up
-        to `at_ms`. It has not, where an earlier mark has not come back."""
+        """The client drops audio that it has not played. By the clock, a turn's reply was played
+        up to `at_ms`, but not beyond an earlier mark that has not come back."""
         missing = next((end for _, of, end in self._pending if of == turn), at_ms)
         if missing < at_ms:
             self.cut = Truncate(turn, missing)

@@ -87,7 +87,7 @@ def key(message: dict[str, Any]) -> str:
 
 
 def check_format(start: dict[str, Any]) -> None:
-    """Raises a fatal `ProtocolError` where the audio is not mu-law, 8000 Hz, one channel."""
+    """Raises a fatal `ProtocolError` unless the audio is mu-law, 8000 Hz, one channel."""
     found = start.get("mediaFormat")
     given = found if isinstance(found, dict) else {}
     if any(given.get(name) != wanted for name, wanted in FORMAT.items()):

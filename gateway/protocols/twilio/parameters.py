@@ -74,7 +74,7 @@ def _number(parameters: dict[str, Any], name: str) -> int | None:
 
 
 def _text(parameters: dict[str, Any], name: str) -> str | None:
-    """A parameter, None without one; an empty one was not given."""
+    """A parameter's text; None if it is missing or empty."""
     value = parameters.get(name, "")
     if not isinstance(value, str) or not (value.isprintable() or not value):
         raise _refused(name, "a printable text is needed")
