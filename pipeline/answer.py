@@ -84,12 +84,12 @@ class Answer:
 
     @property
     def spoken(self) -> bool:
-        """Whether all of its words are spoken."""
+        """Whether all words of the answer are spoken."""
         return self.pending is not None and not self.pending.typed
 
     @property
     def latest_s(self) -> float:
-        """How long its recognition may take: the second limit, in seconds."""
+        """How long the recognition may take: the second limit, in seconds."""
         spoken_s = 0.0 if self.pending is None else self.pending.duration_ms / 1000
         return max(LATE_FACTOR * self.budget.hard_s, spoken_s)
 
@@ -112,15 +112,15 @@ class Answer:
         return self._work
 
     async def give_up(self) -> None:
-        """Stop the recognition that went on, if it does still."""
+        """Stop the recognition, if it still goes on."""
         if self._work is not None and not self._work.done():
             self._work.cancel()
             await asyncio.wait((self._work,))
         self._work = None  # a task keeps its error, whose frames hold this answer
 
     async def recognise(self, on_partial: Callable[[Transcript], None]) -> Transcript:
-        """Recognise the utterance and set `transcript`; its text is "" where nothing was said,
-        or where the recogniser gave no letter or digit.
+        """Recognise the utterance and set `transcript`; its text is "" if nothing was said, or if
+        the recogniser gave no letter or digit.
 
         It goes on past the turn's limit, for `latest_s`. Raises `PipelineError` when every
         recogniser failed and nothing was typed. May be called again after an error or a
@@ -218,7 +218,7 @@ class Answer:
         self.text = ""
 
     def stop(self) -> None:
-        """End the turn early. What was recognised or typed is stored all the same."""
+        """End the turn early. Words that were recognised or typed are stored all the same."""
         if self.pending is not None:
             if not self.goes_on:
                 self.pending.cancel()

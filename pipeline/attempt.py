@@ -46,8 +46,8 @@ class Attempt:
     ) -> None:
         """Count the item that was awaited. The call had handed over `size_s` of media.
 
-        `useful` and `media_s` are the guard's. Raises `StageFailed` for an item that is none of the
-        slot's: a package of somebody else's may give what its server sent.
+        `useful` and `media_s` are the guard's. Raises `StageFailed` for an item of a wrong type: a
+        third-party provider may pass on what its server sent.
         """
         try:
             counts = useful(item)
@@ -79,15 +79,15 @@ class Attempt:
         return phase, left_s
 
     def end(self, now: float, *, given_up: bool) -> None:
-        """Settle it where it ends without an error of the provider.
+        """Settle an attempt that ends without an error of the provider.
 
-        `given_up` says that the consumer would wait no longer. What is settled stays so.
+        `given_up` says that the consumer stopped waiting. A settled attempt stays as it is.
         """
         self._settle(self._standing(now, given_up=given_up), now)
 
     def fail(self, error: StageError, now: float, *, cut_short: bool) -> None:
-        """Settle it where it ends with `error`. `cut_short` says that its share of the budget ended
-        before its own limit."""
+        """Settle an attempt that ends with `error`. `cut_short` says that its share of the budget
+        ended before its own limit."""
         if is_trouble(error):
             self.candidate.failed(problem_of(error), now)
         if isinstance(error, CallerError):

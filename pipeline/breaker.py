@@ -165,7 +165,7 @@ class Breaker:
 
     @property
     def closed(self) -> bool:
-        """Whether calls pass that are no probes, as of the last call with a time."""
+        """Whether calls other than probes pass, as of the last call with a time."""
         if self.mode is Mode.FORCED_OPEN:
             return False
         if self.mode is not Mode.NORMAL:
@@ -246,7 +246,7 @@ class Breaker:
             self._change(self._until, BreakerState.HALF_OPEN, "open time over")
 
     def retry_after(self, now: float) -> float:
-        """Seconds until a call or a probe is possible; 0 where that is now."""
+        """Seconds until a call or a probe is possible; 0 if one is possible now."""
         self.poll(now)
         if self._waits:
             return self._not_before - now

@@ -105,8 +105,8 @@ class TurnBudget:
             marks.provider = provider
 
     def first(self, stage: str, now: float) -> None:
-        """The stage gave its first useful item. Only the first call counts, in the ledger the first
-        one after a failure."""
+        """The stage gave its first useful item. Only the first call counts; in the ledger, the
+        first call after a failure."""
         marks = self._marks[stage]
         if self._first_audio is None:
             self._ledger.first(stage, now)
@@ -128,7 +128,7 @@ class TurnBudget:
             self._ledger.failed(stage, provider, now, goes_on=not heard)
 
     def repeat(self, *stages: str) -> None:
-        """Forget what these stages did ahead of the decision: they will begin anew."""
+        """Forget the work of these stages ahead of the decision: they will begin anew."""
         for stage in stages:
             self._marks.pop(stage, None)
 
@@ -138,7 +138,7 @@ class TurnBudget:
         self._released = now
 
     def resume(self, now: float) -> None:
-        """A line was spoken to fill a wait that is over now: the hard limit counts from here.
+        """The wait that a line filled is over: the hard limit counts from here.
 
         It holds until synthesis gives its next first item.
         """
@@ -172,7 +172,7 @@ class TurnBudget:
         return max(0.0, max(self.end_of_speech, self._released) + self.hard_s - now)
 
     def allow(self, stage: str, now: float) -> float:
-        """Seconds that the stage may take, at least 0: what remains less the later minimums.
+        """Seconds that the stage may take, at least 0: the rest less the later minimums.
 
         For a stage before synthesis, synthesis counts with the canned line's reserve instead.
         """
@@ -197,7 +197,7 @@ class TurnBudget:
 
     def soon(self, stage: str, now: float) -> Soon:
         """The rest of the target for the stage's first item, less the minimums of all later stages
-        but transport; negative where that is past."""
+        but transport; negative if that time is past."""
         later = STAGES[_position(stage) + 1 : -1]
         left_s = self.filler_due - now - sum(self._minimums[name] for name in later)
         return Soon(left_s, left_s + self.target_s / 2)

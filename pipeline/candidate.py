@@ -104,18 +104,18 @@ class Candidate(Generic[P]):
         return bool(getattr(self.stage, "stands_by", False))
 
     def worked(self, size_s: float, took_s: float) -> None:
-        """Note that it took `took_s` for `size_s` of media."""
+        """Note that the provider took `took_s` for `size_s` of media."""
         if size_s < LEAST_MEASURED_S:
             return
         measured, known = took_s / size_s, self.media_pace
         self.media_pace = measured if known is None else known + _WEIGHT * (measured - known)
 
     def needs_s(self, size_s: float) -> float:
-        """The seconds that it should take for `size_s` seconds of media."""
+        """The seconds that the provider should take for `size_s` seconds of media."""
         return size_s * (ASSUMED_MEDIA_PACE if self.media_pace is None else self.media_pace)
 
     def failed(self, words: str, now: float) -> None:
-        """Note a failure as its trouble."""
+        """Note a failure as the provider's trouble."""
         times = 1 if self.trouble is None else self.trouble.times + 1
         self.trouble = Trouble(now, words, times)
         if times == FORGETS:

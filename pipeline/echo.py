@@ -128,11 +128,11 @@ class EchoWatch:
         self._beginning: list[str] = []  # of what was cut off there
 
     def paused(self) -> None:
-        """The reply is not heard from here on."""
+        """The reply is paused: it is not heard from here on."""
         self._paused_ms = self._position_ms()
 
     def resumed(self) -> None:
-        """It is heard again, or another one begins."""
+        """The reply is heard again, or another reply begins."""
         self._paused_ms = None
 
     def said(self, text: str, *, cut_after: str | None = None, replied: bool = True) -> None:
@@ -153,15 +153,15 @@ class EchoWatch:
         self._beginning = _words(text)[: LEAST_WORDS + 1] if hardly_begun else []
 
     def began(self, at_ms: int) -> None:
-        """The person's utterance began there in the input audio."""
+        """The person's utterance began at this position of the input audio."""
         self._began_ms = self._ended_ms = at_ms
 
     def ended(self, at_ms: int) -> None:
-        """It ended there, as far as is known."""
+        """The utterance ended at this position, as far as is known."""
         self._ended_ms = at_ms
 
     def hears(self, text: str) -> bool:
-        """Whether the person's words are the echo of what was said."""
+        """Whether the person's words are the echo of the session's."""
         latest_ms = self._over_ms + (TAIL_MS if self._expected else -HEAD_MS)
         if self._began_ms > latest_ms or self._ended_ms > self._over_ms + TAIL_MS:
             return False
@@ -180,7 +180,7 @@ def _words(text: str) -> list[str]:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether a word may be the other one, misheard."""
+    """Whether one word may be the other word, misheard."""
     if one == other:
         return True
     long = min(len(one), len(other)) > 3
@@ -194,10 +194,10 @@ def _within(heard: Sequence[str], said: Sequence[str]) -> bool:
 
 
 def _matched(heard: Sequence[str], said: Sequence[str]) -> list[tuple[int, int]]:
-    """The places of the words that both have in the same order, as many as there are.
+    """The places of the most words that both have in the same order.
 
-    The longest common subsequence (Wagner and Fischer 1974); of equal ones that whose words are
-    the latest of what was said.
+    The longest common subsequence (Wagner and Fischer 1974); of equally long ones, the one whose
+    words come latest in what was said.
     """
     rows = [[0] * (len(said) + 1)]
     for word in heard:

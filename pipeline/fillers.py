@@ -91,7 +91,7 @@ class Fillers:
     ) -> FillerSpeech | None:
         """The first of the lines that a voice has said, by the voice that is asked first.
 
-        A voice whose breaker is open is taken only where no other has said one.
+        A voice whose breaker is open is taken only if no other voice has said one.
         """
         now = asyncio.get_running_loop().time()
         asked = able(voices.line, wish.language, now)
@@ -151,7 +151,7 @@ class Fillers:
 
 
 async def _say(voices: Guard[Synthesizer], provider: str, line: Sentence) -> FillerSpeech | None:
-    """Have one voice say a line; None where that takes longer than `LONGEST_S`."""
+    """Have one voice say a line; None if that takes longer than `LONGEST_S`."""
     rate_hz = 0
 
     def speak(stage: Synthesizer) -> AsyncIterator[Speech]:
@@ -179,7 +179,7 @@ async def _say(voices: Guard[Synthesizer], provider: str, line: Sentence) -> Fil
 
 
 def _speakers(voices: Guard[Synthesizer], wish: Sentence, now: float) -> list[str]:
-    """The voices that are to have fillers."""
+    """The voices that get fillers."""
     asked = able(voices.line, wish.language, now)
     ready = {one.provider for one in voices.candidates if one.stands_by}
     return asked[:VOICES] + [name for name in asked[VOICES:] if name in ready][:1]

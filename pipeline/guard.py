@@ -121,7 +121,7 @@ class Guard(Generic[P]):
         replaces the guard's own for this stream.
 
         `begun` says whether the consumer has begun to use what came; by default it does at once.
-        Until then the next candidate follows one that fails, and the share of the budget holds.
+        Until then another candidate replaces one that fails, and the share of the budget holds.
         `restart` is called before that: the consumer drops what came, if anything did. Both are
         plain calls. Candidates named in `without` are not asked; one of the others must remain.
         """

@@ -88,7 +88,7 @@ class InputAudio:
         self.held = self._utterance(turn, from_ms, stage)
 
     def drop_held(self) -> None:
-        """Drop the utterance spoken into the reply. Harmless where nothing is held."""
+        """Drop the utterance spoken into the reply. Harmless if no utterance is held."""
         if self.held is not None:
             self.held.cancel()
             self.held = None
@@ -113,7 +113,7 @@ class InputAudio:
         self.carried = None
 
     def end(self, typed: str = "") -> Utterance | None:
-        """The turn ends: append `typed`, return the utterance; None where nothing was spoken."""
+        """The turn ends: append `typed`, return the utterance; None if nothing was spoken."""
         utterance = self.current or self.carried
         self.current = self.carried = None
         if utterance is not None:

@@ -43,7 +43,7 @@ class InputSpeech:
         self.asked_ms = self.finished = None
 
     def onset(self, prefix_ms: int) -> tuple[int, int]:
-        """Where it began, and `prefix_ms` before it, where its recognition begins."""
+        """Where the speech began, and `prefix_ms` before that, where its recognition begins."""
         onset_ms = int(self.onset_ms)
         return onset_ms, max(0, onset_ms - prefix_ms)
 

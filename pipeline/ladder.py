@@ -95,7 +95,7 @@ class LadderStep(IntEnum):
 
     @property
     def label(self) -> str:
-        """Its name for people and in metrics."""
+        """The step's name for people and in metrics."""
         return self.name.lower().replace("_", " ")
 
 
@@ -157,7 +157,7 @@ class Ladder:
         return forget
 
     def strained(self, why: str | None, now: float) -> None:
-        """Take the present strain on the machine, in words; None where there is none.
+        """Take the present strain on the machine, in words; None if there is none.
 
         Passes over steps that nobody would notice because no face is shown.
         """
@@ -185,7 +185,7 @@ class Ladder:
         return not self._faces and step <= LadderStep.NO_PICTURES
 
     def _rest(self, since: float, now: float) -> None:
-        """There is no strain: go up where it has been calm for long enough."""
+        """There is no strain: go up if it has been calm for long enough."""
         self._forgive(now)
         if self._restless:
             self._calm_from = None

@@ -60,7 +60,7 @@ def understands(stage: object, language: str | None) -> bool:
 
 
 def check_language(slot: Slot, stage: Any, language: str | None) -> None:
-    """Raise `CallerError` where the stage does not know the language: the next may."""
+    """Raise `CallerError` if the stage does not know the language: the next stage may."""
     if not understands(stage, language):
         reason = f"it does not know the language {language!r}"
         raise CallerError(slot, stage.provider, "connect", reason)
@@ -91,7 +91,7 @@ class LanguageLock:
 
     @property
     def told(self) -> str | None:
-        """The language to tell the recogniser; None where it finds the language."""
+        """The language to tell the recogniser; None if the recogniser finds the language."""
         if self._wanted != AUTO:
             return self._wanted
         return None if self._doubtful else self._locked

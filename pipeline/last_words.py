@@ -30,9 +30,9 @@ class LastWords:
         self._limit: asyncio.Timeout | None = None  # while they are recognised
 
     def finish_by(self, at: float) -> None:
-        """Recognise and store them until then (loop time) at the latest. A plain call.
+        """Recognise and store the last words by this loop time at the latest. A plain call.
 
-        It may come before they are said, or while they are recognised.
+        It may come before the words are said, or while they are recognised.
         """
         self._by = at
         if self._limit is not None and not self._limit.expired():
@@ -93,7 +93,7 @@ class LastWords:
                 committer.emit(answer.budget.metrics(answer.turn))  # a filler was heard in its turn
 
     async def _words(self, answer: Answer, committer: TurnCommitter) -> Transcript:
-        """The transcript of the answer. Begins the recognition where it has not begun yet."""
+        """The transcript of the answer. Begins the recognition if it has not begun yet."""
         if answer.transcript is not None:
             return answer.transcript
         early = answer.outputs.ahead

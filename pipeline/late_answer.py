@@ -19,10 +19,10 @@ async def recognised(
 ) -> Transcript:
     """The transcript of an answer, as `Answer.recognise` gives it.
 
-    Where it is not there at the turn's limit, which counts from the time when the turn is
-    `decided`, `hold` is called, and again after every hard limit: it says a line. Its argument is
-    how often it was called before. Raises what `Answer.recognise` and `hold` raise. Cancelling
-    stops the recognition, unless the answer `goes_on`.
+    If it is late at the turn's limit, which counts from the time when the turn is `decided`, `hold`
+    is called to say a line, and again after every hard limit. Its argument is how often it was
+    called before. Raises what `Answer.recognise` and `hold` raise. Cancelling stops the
+    recognition, unless the answer `goes_on`.
     """
     loop = asyncio.get_running_loop()
     work = answer.recognising(on_partial)

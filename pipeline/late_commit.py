@@ -26,16 +26,16 @@ class LateCommit:
         return self._timer is not None
 
     def begin(self) -> None:
-        """Commit later; one that waits already waits anew."""
+        """Commit later; a commit that waits already waits anew."""
         self.cancel()
         self._timer = asyncio.get_running_loop().call_later(JUDGED_WITHIN_S, self._due)
 
     def follow(self, event: RespondNow) -> None:
-        """Ask for the reply once the commit that waits was handled; a later call replaces it."""
+        """Ask for the reply once the waiting commit was handled; a later call replaces it."""
         self._following = event
 
     def cancel(self) -> None:
-        """The commit that waits, if there is one, does not come. Idempotent."""
+        """Drop the waiting commit, if there is one. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
 

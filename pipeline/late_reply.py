@@ -75,7 +75,7 @@ class LateReply:
         self._timer = asyncio.get_running_loop().call_at(early, self._prepare_for, due)
 
     def stop(self) -> None:
-        """The reply has begun, or ended: nothing is waited for. Idempotent."""
+        """The reply has begun, or ended: stop waiting. Idempotent."""
         self._awaited = None
         if self._timer is not None:
             self._timer.cancel()
@@ -84,7 +84,7 @@ class LateReply:
             self._cache.unwatch(self._made)
 
     def spoken(self) -> None:
-        """The whole reply has gone to the voice, which is free: fillers for later are made."""
+        """The whole reply has gone to the voice, which is now free to make fillers for later."""
         if self._awaited is not None:
             self._prepare(self._awaited)
 

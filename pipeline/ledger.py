@@ -48,16 +48,16 @@ class Ledger:
         self._waits = [_Wait("endpointing", end_of_speech)]
 
     def waits(self, stage: str, now: float) -> None:
-        """From now on the person waits for this stage."""
+        """The person waits for this stage from now on."""
         self._waits.append(_Wait(stage, max(now, self._waits[-1].since)))
 
     def first(self, stage: str, now: float) -> None:
-        """The stage gave its first item, if it is what the person waits for."""
+        """The stage gave its first item; counts if the person waits for this stage."""
         if stage in FOLLOWS and self._waits[-1].stage == stage:
             self.waits(FOLLOWS[stage], now)
 
     def failed(self, stage: str, provider: str, now: float, *, goes_on: bool) -> None:
-        """A provider of the stage failed: what was waited for since it was asked is charged to it.
+        """A provider of the stage failed: the wait since it was asked is charged to it.
 
         The person goes on to wait for the stage, unless they have heard something.
         """

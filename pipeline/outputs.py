@@ -46,14 +46,14 @@ class ReplyOutputs:
         await self._accepted.wait()
 
     def accept(self) -> None:
-        """The answer is accepted: send what was kept, and keep nothing from here on."""
+        """The answer is accepted: send the kept outputs, and keep none from here on."""
         self._accepted.set()
         kept, self._kept = self._kept, []
         for output in kept:
             self.send(output)
 
     def send(self, output: Output) -> None:
-        """Send an output, or keep it where the answer is not accepted yet."""
+        """Send an output, or keep it if the answer is not accepted yet."""
         if not self._accepted.is_set():
             self._kept.append(output)
             return

@@ -21,7 +21,7 @@ class PacedPlayout:
         """Called with the place in the reply, in ms, and the time of each frame that was sent."""
 
     def pump(self) -> None:
-        """Send what is due, and have the rest sent in its time. A plain call."""
+        """Send the frames that are due, and schedule the rest. A plain call."""
         following = self._pump(asyncio.get_running_loop().time())
         if following is not None:
             self._pacer.schedule(self._pump, following)

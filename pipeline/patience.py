@@ -55,12 +55,12 @@ class Patience:
 
 
 def patience(candidate: Candidate[Any], soon: Soon, *, stands_by: bool) -> Patience:
-    """The patience with a candidate behind which another one can be asked.
+    """The patience with a candidate that another one can follow.
 
-    `stands_by` says that one of those answers at once and costs nothing. Then a candidate whose
-    last call failed is asked only beside it: it has what is left of the turn's budget. One that is
-    not known has one and a half budgets. Without such another, each failure in a row halves the
-    time that the turn waits, and the candidate is watched to its own limit.
+    `stands_by` says that one of the others answers at once and costs nothing. Then a candidate
+    whose last call failed gets only what is left of the turn's budget, and a candidate whose pace
+    is not known gets one and a half budgets. If no other stands by, each failure in a row halves
+    the time that the turn waits, and the candidate is watched to its own limit.
     """
     cap_s = candidate.limits.first_s
     usual_s = candidate.pace.limit_s(cap_s)

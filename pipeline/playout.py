@@ -54,7 +54,7 @@ class Passage:
     silent: bool = False  # nothing of it can be said
 
     def reached(self, position: int) -> bool:
-        """Whether something of it was heard or shown when playout had come to `position`."""
+        """Whether any of the passage was heard or shown when playout had come to `position`."""
         return self.written or position > self.start or (self.silent and position == self.start)
 
     def hear(self, pcm: Samples, start: int, rate_hz: int) -> None:
@@ -383,8 +383,8 @@ class Playout:
         return None if self._t0 is None else self._t0 + self._pushed / self.rate_hz
 
     def close(self) -> None:
-        """None of what was sent will be sent again, such as when all of it has been heard: keep the
-        words alone."""
+        """No sent audio will be sent again, such as when all of it has been heard: keep the words
+        alone."""
         self._kept.clear()
         self._kept_samples = 0
 

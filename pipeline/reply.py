@@ -169,7 +169,7 @@ class Reply:
     # --- recognise and accept ----------------------------------------------------------------
 
     async def _recognise(self, canned: str) -> str | None:
-        """Recognise the answer; returns `canned` where every recogniser failed or no words came."""
+        """Recognise the answer; returns `canned` if every recogniser failed or no words came."""
         answer = self.answer
         if answer.empty:
             self.outputs.accept()
@@ -244,7 +244,7 @@ class Reply:
     # --- respond -----------------------------------------------------------------------------
 
     async def _respond(self) -> str | None:
-        """Get the reply's text and speak it; returns a canned line where that failed."""
+        """Get the reply's text and speak it; returns a canned line if that failed."""
         transcript = self.answer.transcript
         text = "" if transcript is None else transcript.text
         brief = self._brief = self._host.brief(self.turn, text)
@@ -289,7 +289,7 @@ class Reply:
         composer: ReplyComposer,
         composing: asyncio.Task[str | None],
     ) -> None:
-        """Speak each sentence; where the next one is late, speak its words so far."""
+        """Speak each sentence; if the next sentence is late, speak its words so far."""
         loop = asyncio.get_running_loop()
         deliver = self._voice.speak if brief.spoken else self._voice.write
         begun = False
@@ -328,7 +328,7 @@ class Reply:
     async def _compose(
         self, composer: ReplyComposer, request: ReplyRequest, sentences: Channel[Sentence]
     ) -> str | None:
-        """Get the reply's text into `sentences`; returns a canned line where that failed."""
+        """Get the reply's text into `sentences`; returns a canned line if that failed."""
         try:
             await composer.compose(request)
         except PipelineError as error:
@@ -338,7 +338,7 @@ class Reply:
         return None
 
     def _speechless(self, error: PipelineError) -> str:
-        """The line for a reply that failed. Raises `_TooEarly` where it can be repeated."""
+        """The line for a reply that failed. Raises `_TooEarly` if it can be repeated."""
         outputs, now = self.outputs, asyncio.get_running_loop().time()
         assert self._composer is not None
         self.budget.gave_way("llm", self._composer.provider, now)
@@ -355,7 +355,7 @@ class Reply:
         return self._sentence("", brief) if brief.spoken else None
 
     def _source(self) -> tuple[Slot, str]:
-        """The stage that is waited for, and its provider."""
+        """The stage for which the turn waits, and its provider."""
         if self.answer.transcript is None and not self.answer.empty:
             return "stt", self.answer.asked
         if (speech := self._voice.stream) is not None:

@@ -62,7 +62,7 @@ class ReplyDraft:
 
     @property
     def full(self) -> bool:
-        """Whether the reply is as long as one may be."""
+        """Whether the reply has reached the longest length."""
         return self._room <= 0
 
     def restart(self) -> None:
@@ -102,7 +102,7 @@ class ReplyDraft:
         await self._sentences.send(Aside(aside.turn, aside.text, aside.voice, aside.language))
 
     def offer_words(self) -> bool:
-        """Send the words so far, though no sentence is complete; False where there are none."""
+        """Send the words so far, though no sentence is complete; False if there are none."""
         words = self._splitter.words()
         if not words:
             return False

@@ -160,7 +160,7 @@ class Session:
     def commit(self) -> None:
         """The turn ends here, whatever the detector has found.
 
-        Where it has found no speech yet, the commit waits for it: see `LateCommit`.
+        If the detector has found no speech yet, the commit waits for it: see `LateCommit`.
         """
         if self._turns.state is TurnState.LISTENING:
             self._driver.handle(Commit())
@@ -305,7 +305,7 @@ class Session:
                 observe(output, now)
 
     def _heard(self, transcript: Transcript) -> None:
-        """A spoken answer was stored: its language may decide the session's."""
+        """A spoken answer was stored: its language may decide the session's language."""
         if self._language.heard(transcript):
             self.reconfigure(self.policy.turns)
 

@@ -118,7 +118,7 @@ class Stream(Generic[T]):
         return self._attempt.candidate.provider
 
     def give_up(self) -> None:
-        """The consumer waits no longer: if that was too long, the attempt will count as failed.
+        """The consumer waits no longer: if the wait was too long, the attempt counts as failed.
 
         A plain call. Leave the context after it.
         """
@@ -220,7 +220,7 @@ class Stream(Generic[T]):
         return any(candidate.breaker.closed for candidate in self._untried)
 
     def _stands_by(self) -> bool:
-        """Whether one that answers at once and costs nothing can be asked after this one."""
+        """Whether another that answers at once and costs nothing can be asked after this one."""
         return any(one.stands_by and one.breaker.closed for one in self._untried)
 
     def _patience_with(
@@ -301,7 +301,7 @@ class Stream(Generic[T]):
             del problem, task, scope
 
     async def _apart(self, source: AsyncIterator[T]) -> T:
-        """The next item, waited for in a task of its own, which goes on if this wait ends."""
+        """The next item, awaited in a task of its own, which goes on if this wait ends."""
         self._pulling = asyncio.ensure_future(anext(source))
         item = await asyncio.shield(self._pulling)
         self._pulling = None
@@ -353,7 +353,7 @@ class Stream(Generic[T]):
         self._leave_to(closer)
 
     def _watch(self) -> bool:
-        """Leave an attempt that the turn cannot wait for to a task; False where it is not to be."""
+        """Leave an attempt that the turn cannot wait for to a task; False if it is not watched."""
         if self._pulling is None or self._source is None or self._attempt.candidate.watched:
             return False
         source, pulling, self._source, self._pulling = self._source, self._pulling, None, None

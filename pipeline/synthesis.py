@@ -66,7 +66,7 @@ class Synthesis:
 
     @property
     def gave_way(self) -> tuple[str, str] | None:
-        """The voice that broke off last, and why; None where none has."""
+        """The voice that broke off last, and why; None if none has."""
         return list(self._gave_way.items())[-1] if self._gave_way else None
 
     def stream(

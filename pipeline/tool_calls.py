@@ -90,7 +90,7 @@ class ToolCalls:
             return problem("it failed")
 
     async def _fill(self, names: Sequence[str]) -> None:
-        """Once a reply, say a line when nothing has been heard for `SLOW_S`."""
+        """Say a line when nothing has been heard for `SLOW_S`, once a reply."""
         own = [line for name in names if (line := self._tools[name].filler) is not None]
         line = own[0] if own else self._filler
         if self._said or not line:

@@ -89,8 +89,8 @@ class ToolRounds:
     def after(self, said: str, calls: Sequence[ToolCall]) -> ToolRound | None:
         """The round of the calls at the end of a request, before which the model `said` something.
 
-        None where the reply is over: it called nothing, or only what is the client's to run, or
-        more than it may.
+        None if the reply is over: it called nothing, or only functions of the client's, or more
+        than it may.
         """
         if self._own:  # further rounds may follow, with the same ids
             calls = [replace(call, call_id=self._unique(call.call_id)) for call in calls]
@@ -155,7 +155,7 @@ class ToolRounds:
         return made
 
     def _refusal(self, request: ToolRequest, arguments: dict[str, Any] | None) -> str | None:
-        """Why a call is not run; None where it is."""
+        """Why a call is not run; None if it is run."""
         tool = self._own.get(request.name)
         if tool is None:
             return f"there is no function {request.name[:64]!r}"

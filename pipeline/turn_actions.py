@@ -72,7 +72,7 @@ class TurnActions:
         self._tasks = tasks
 
     def perform(self, actions: list[Action]) -> None:
-        """Do what was decided, in its order."""
+        """Perform the decided actions in their order."""
         for action in actions:
             match action:
                 case StartTurn():

@@ -17,9 +17,10 @@ WORD_MS = 300
 
 
 def unsaid(text: str, words: Sequence[SpokenWord], spoken_s: float) -> int | None:
-    """Where the rest of `text` begins once `spoken_s` of it were said; None if all of it was.
+    """Where the rest of `text` begins after `spoken_s` of speech; None if all of it was said.
 
-    That is the word that was cut off, by the voice's `words` or, without them, by its usual pace.
+    The rest begins with the word that was cut off, by the voice's `words` or, without them, by its
+    usual pace.
     """
     begun = [word for word in words if word.at_ms < spoken_s * 1000]
     if not begun:
@@ -30,9 +31,9 @@ def unsaid(text: str, words: Sequence[SpokenWord], spoken_s: float) -> int | Non
 
 
 def _rest_by_pace(text: str, letters: float) -> int | None:
-    """Where the word begins in which `letters` of `text` were said; None if all of it was.
+    """Where the word begins that speech of `letters` of `text` reached; None if all was said.
 
-    Chinese and Japanese have no spaces: there it is the character.
+    Chinese and Japanese have no spaces: there the character counts.
     """
     at = 0
     while at < len(text) and letters > 0:

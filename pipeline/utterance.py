@@ -75,7 +75,7 @@ class Utterance:
         return self._audio[0]
 
     def tail(self, samples: int) -> Samples:
-        """The last `samples` of the audio, or all of it where it has fewer."""
+        """The last `samples` of the audio, or all of it if it has fewer."""
         pieces: list[Samples] = []
         missing = samples
         for piece in reversed(self._audio):
@@ -100,8 +100,8 @@ class Utterance:
         return self._length * 1000 // INPUT_RATE_HZ
 
     def joined(self, more: Samples) -> tuple[Samples, int]:
-        """This utterance's audio with `more` after it, `LONGEST_S` at most, and what it has `lost`
-        so far."""
+        """This utterance's audio with `more` after it, `LONGEST_S` at most, and the audio that it
+        has `lost` so far."""
         whole = np.concatenate((*self._audio, more))
         kept = whole[: LONGEST_S * INPUT_RATE_HZ]
         return kept, self.lost + len(whole) - len(kept)
@@ -120,7 +120,7 @@ class Utterance:
     def recognise(self, stage: Transcriber) -> AsyncIterator[Transcript]:
         """The utterance is over: yields its transcripts by `stage`, the last one final.
 
-        Raises `CallerError` where the stage does not understand the language.
+        Raises `CallerError` if the stage does not understand the language.
         """
         check_language("stt", stage, self._language)
         if stage is self._stage and self._recognition is not None:

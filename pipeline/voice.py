@@ -320,8 +320,8 @@ class Voice:
     def truncate(self, turn: int, heard_ms: int) -> str | None:
         """The client heard only `heard_ms` of a turn's reply, at most what was sent.
 
-        Returns the text to remember of it instead. None where that has not changed, where the reply
-        is under way (`finish` and `stop` then count it in), and where it is not the last reply.
+        Returns the text to remember of it instead. None if that has not changed, if the reply is
+        under way (`finish` and `stop` then count it in), or if it is not the last reply.
         """
         if turn != self._turn:
             return None

@@ -71,7 +71,7 @@ async def watch(
 async def close(
     source: AsyncIterator[Any], provider: str, pulling: asyncio.Task[Any] | None = None
 ) -> None:
-    """Close a stream, where it has `aclose`. Errors are only logged: the call has its result.
+    """Close a stream, if it has `aclose`. Errors are only logged: the call has its result.
 
     The wait `pulling` for its next item, if one is under way, is cancelled first, and once more if
     it is not over then. `CLOSE_S` at most are spent on each of these steps.
