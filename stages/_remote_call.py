@@ -13,7 +13,7 @@ from stages._work_replies import WorkReplies
 
 MOST_REPLIES = 1024
 MOST_REPLY_BYTES = 16 * 1024 * 1024
-"""The most unread replies of one call, and the most bytes of their sound. A call with more fails."""
+"""The most unread replies of a call, and the most bytes of their sound. A call with more fails."""
 
 NO_SOUND = np.zeros(0, np.int16)
 

@@ -167,7 +167,7 @@ class HibariPackage:
         return "".join(symbol for symbol in phonemes if symbol in self._ids)
 
     def plan(self, symbols: str) -> SpeechPlan:
-        """SpeechPlan a part of at most `LONGEST` symbols, all of them known."""
+        """Plan a part of at most `LONGEST` symbols, all of them known."""
         ids = [0, *(self._ids[symbol] for symbol in symbols), 0]
         inputs = {"ids": np.array([ids], np.int64), "speed": np.ones(1, np.float32)}
         tensor, lengths, f0_hz = self._plan.run((_PLAN, _LENGTHS, _PITCH), inputs)
