@@ -13,7 +13,7 @@ from typing import Literal
 from stages.llm import _thoughts
 
 MOST_KEPT = 2_000
-"""Characters behind a thought that are said, once it is known which."""
+"""The most characters after a thought that are said, once it is known which."""
 
 _MOST_HELD = 2 * MOST_KEPT
 """What is longer is no reply to be spoken: only its end may be to the person."""
@@ -37,7 +37,7 @@ _CALLS = frozenset(
     }
 )
 _CERTAIN = frozenset(("action input", "tool input", "行动输入", "动作输入"))
-"""Calls that nobody says, wherever they come."""
+"""Calls, which are never speech, wherever they come."""
 
 _ACTIONS = frozenset(("action", "tool", "aktion", "行动", "动作"))
 """A call, if it names a function."""
@@ -138,7 +138,7 @@ class AgentScript:
                 self._held = self._held[-_MOST_HELD:]
 
     def _behind(self) -> str:
-        """What is said behind a thought for which no label of an answer came."""
+        """The spoken text after a thought for which no label of an answer came."""
         if not self._long:
             if _thoughts.is_said(self._thought, self._held):
                 return (self._label + self._held)[:MOST_KEPT]

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from stages.llm._conversation import MAX_HISTORY
 
 LEAST_ROOM = 2_000
-"""Characters of a conversation below which it is not shortened any more."""
+"""A conversation of fewer characters is not shortened any more."""
 
 BEGIN = "Hello."
 GO_ON = "Please go on."
@@ -33,7 +33,7 @@ _FINAL = re.compile(
     r"api.?key|invalid key|unauthori[sz]ed|quota|billing|credit|content.{0,12}(?:policy|filter)"
     r"|safety|moderation|no such model|model.{0,60}(?:not (?:found|exist)|does not exist)"
 )
-"""Refusals that no other form of the request would change."""
+"""Refusals that another form of the request would not change."""
 
 _TOO_LONG = re.compile(
     r"context.{0,3}(?:length|window|size)|maximum context|prompt (?:is )?too long|too many tokens"
@@ -43,7 +43,7 @@ _NOT_TAKEN = re.compile(
     r"(?:not|n't|no longer|un)[ -]?support|unknown|unrecogni[sz]ed|unexpected|deprecat|forbidden"
     r"|not (?:permitted|allowed|accepted|available|implemented|enabled)"
 )
-"""The server does not take such an option from anybody."""
+"""Words which say that the server takes such an option from no client."""
 
 _RENAMED = re.compile(r"(?:not|n't|no longer|un)[ -]?support|deprecat")
 _ONE_VALUE = re.compile(
@@ -101,7 +101,7 @@ class Form:
         return shaped
 
     def after(self, refusal: str, body: dict[str, Any]) -> "Form | None":
-        """The form to try once `body`, in this form, was refused; None where words give no hint.
+        """The form to try once `body`, in this form, was refused; None if words give no hint.
 
         `refusal` is the body of the server's answer, JSON or not.
         """

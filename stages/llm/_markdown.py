@@ -1,8 +1,8 @@
-"""Takes a chat model's Markdown away, while the text is still coming. Pure.
+"""Removes a chat model's Markdown, while the text is still coming. Pure.
 
-This is the part that needs the lines of the text: code blocks, tables, headings and list marks; and
-the part that spans deltas: emphasis, and stage directions between asterisks. What a sentence shows
-by itself, such as a link, is left to `pipeline.speakable`.
+It removes markup that needs the lines of the text: code blocks, tables, headings and list marks;
+and markup that spans deltas: emphasis, and stage directions between asterisks. Markup within a
+sentence, such as a link, is left to `pipeline.speakable`.
 """
 
 import re
@@ -30,7 +30,7 @@ _Mode = Literal["start", "text", "line", "fence", "stars", "span", "spanned"]
 class PlainText:
     """The text of one reply without Markdown. It does not depend on how the text was cut.
 
-    Lists and headings get a full stop at the end of a line that has none, since a voice does not
+    Lists and headings get a full stop at the end of a line that has none, because a voice does not
     see where the line ends. With `blocks`, tables and code blocks stay, as running text.
     """
 

@@ -51,7 +51,7 @@ def part_of(chunk: Mapping[str, Any]) -> Part:
 
 
 def _of_event(kind: str, chunk: Mapping[str, Any]) -> Part:
-    """Of an event that says what it is."""
+    """The parts of an event that names its type."""
     delta = chunk.get("delta")
     match kind:
         case "content_block_delta" if isinstance(delta, Mapping):
@@ -79,7 +79,7 @@ def _of_event(kind: str, chunk: Mapping[str, Any]) -> Part:
 
 
 def _of_candidate(candidate: Any) -> Part:
-    """Of Gemini's form; the parts that are thoughts are left out."""
+    """The parts of Gemini's form; thoughts are left out."""
     if not isinstance(candidate, Mapping):
         return _NOTHING
     content = candidate.get("content")

@@ -1,9 +1,9 @@
-"""Keeps a model's refusal back: an interviewer that cannot assist asks no question. Pure."""
+"""Holds a model's refusal back: an interviewer that cannot assist asks no question. Pure."""
 
 import re
 
 MOST_HELD = 400
-"""Characters that are held back at most; a refusal is shorter."""
+"""The most characters that are held back; a refusal is shorter."""
 
 _OPENINGS = (
     *("i'm sorry", "i am sorry", "i'm very sorry", "i'm so sorry", "i'm afraid", "i am afraid"),
@@ -21,7 +21,7 @@ _SENTENCE = re.compile(r"[^.!?]*[.!?]+[\"')]*\s")
 
 
 class RefusalFilter:
-    """The text of one reply, less a refusal that is all of it.
+    """The text of one reply, without a reply that is only a refusal.
 
     Text is held back only while it begins as refusals do, and asks nothing.
     """
@@ -41,7 +41,7 @@ class RefusalFilter:
         return held
 
     def finish(self) -> tuple[str, bool]:
-        """The text is over: what was held back, and whether that was a refusal, not to be said."""
+        """The text is over: returns the held text, and whether it is a refusal, not to be said."""
         held = self._held or ""
         refused = bool(held) and _REFUSES.search(_plain(held)) is not None
         return ("", True) if refused else (held, False)

@@ -93,7 +93,7 @@ def _last_word(text: str) -> str:
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether a sentence ends behind the last letter or digit of a text.
+    """Whether a sentence ends after the last letter or digit of a text.
 
     >>> ends_sentence('He said "Why?" 🎉'), ends_sentence("Thank you. How did"), ends_sentence("")
     (True, False, False)

@@ -17,10 +17,10 @@ from stages.llm._dialect import Form, is_final
 logger = logging.getLogger(__name__)
 
 MOST_TRIES = 6
-"""Requests for one reply: a server may refuse several things, one after the other."""
+"""The most requests for one reply: a server may refuse several things, one after the other."""
 
 MOST_MODELS = 64
-"""Models of a server whose forms are remembered."""
+"""The most models of a server whose forms are remembered."""
 
 _TEACHES = (400, 422)
 
@@ -36,7 +36,7 @@ class ChatServer:
 
     @asynccontextmanager
     async def ask(self, body: dict[str, Any]) -> AsyncIterator[HttpAnswer]:
-        """POST a request, in another form where the server refuses the usual one.
+        """POST a request, in another form if the server refuses the usual one.
 
         `body` has the usual form. Raises as `stages._http` says. Cancelling closes the connection.
         """

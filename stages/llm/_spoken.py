@@ -63,7 +63,7 @@ class SpokenText:
         return self._bounded(self._plain.push(said) + self._plain.finish())
 
     def _sound(self, delta: str) -> str:
-        """The text without what neither is heard nor can be stored: controls, halves of pairs."""
+        """The text without characters of no sound that cannot be stored: controls, half pairs."""
         if delta.isascii() and delta.isprintable() and not self._half:
             return delta
         delta, self._half = self._half + delta, ""

@@ -1,4 +1,4 @@
-"""What of a model's thoughts is said all the same. Pure.
+"""Finds the part of a model's thoughts that is speech. Pure.
 
 "Thought:" begins a script. "Thoughts:" or "Reasoning:" begin one, too, but people also begin so:
 "Thoughts: a fine plan. What would you change?" Its words tell them apart. A thought is about the
@@ -18,7 +18,7 @@ LABELS = frozenset(
 """Labels of thoughts that may begin a sentence."""
 
 _REMARKS = frozenset(("thoughts", "my thought", "my thoughts", "gedanken"))
-"""What stands behind these is said unless it is about the person."""
+"""Text after these labels is said unless it is about the person."""
 
 _DOES = (
     "is|was|has|had|does|did|seems?|appears?|sounds?|wants?|needs?|says?|said|asks?|asked|gave|just"
@@ -68,9 +68,9 @@ def is_said(label: str, text: str) -> bool:
 
 
 def behind(text: str) -> str:
-    """What is said of the text behind a label that begins thoughts, to the end of the reply.
+    """The spoken part of the text after a label that begins thoughts, to the end of the reply.
 
-    The thought is the rest of the label's line. Where nothing stands there, it is the paragraph
+    The thought is the rest of the label's line. If that is empty, the thought is the paragraph
     that follows, or the lines of it that are about the person. Lines that plan belong to it, too.
 
     >>> behind(" The user is vague.\\n\\nI should ask for numbers.\\n\\nHow fast is it?")
@@ -106,7 +106,7 @@ def at_the_end(text: str) -> str:
 
 
 def _unplanned(lines: list[str]) -> str:
-    """Of the lines between those that only plan the last ones that are to the person, or the last
+    """Of the lines between lines that only plan, the last ones that are to the person, or the last
     ones of all."""
     runs: list[list[str]] = [[]]
     for line in lines:

@@ -8,10 +8,10 @@ from typing import Any
 from pipeline.frames import ToolCall
 
 MAX_CALLS = 16
-"""Calls in one reply."""
+"""The most calls in one reply."""
 
 MAX_ARGUMENTS = 64_000
-"""Characters of all their arguments."""
+"""The most characters of all their arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ class ToolCallPieces:
 
     @property
     def whole(self) -> bool:
-        """Whether the arguments of all calls are JSON, so that nothing of them is missing.
+        """Whether the arguments of all calls are JSON, so that no part of them is missing.
 
-        A call that has none may have only begun.
+        A call without arguments may have only begun.
         """
         try:
             for call in self._calls:
@@ -74,7 +74,7 @@ class ToolCallPieces:
         return True
 
     def push(self, pieces: Iterable[CallPiece]) -> None:
-        """Take the pieces of one delta. Raises `ValueError` where it becomes too much."""
+        """Take the pieces of one delta. Raises `ValueError` if the calls become too much."""
         for piece in pieces:
             call = self._at.get(piece.index)
             if call is None or _begins(piece, call):

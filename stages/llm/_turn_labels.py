@@ -1,4 +1,4 @@
-"""Takes out of a model's text the labels of speakers and the turns that it invents. Pure.
+"""Removes labels of speakers, and invented turns, from a model's text. Pure.
 
 Models that learnt from transcripts begin with "Interviewer:", and some go on with the person's next
 answer. Where a server drops the marks of OpenAI's channels, their names are left in the text:
@@ -83,7 +83,7 @@ class OneTurn:
         return found is not None and any(name.startswith(found[1].lower()) for name in _NAMES)
 
     def _without_label(self, held: str) -> str | None:
-        """The part of `held` after its label; None where it has no label to take out."""
+        """The part of `held` after its label; None if it has no label to take out."""
         if not self._begun and (channel := _CHANNEL.match(held)):
             self._tail = None if channel[0] == _FINAL else ""
             self._held = "" if self._tail is None else None

@@ -23,7 +23,7 @@ MAX_BODY = 512 << 10
 """Bytes of a response."""
 
 MAX_TEXT = 64_000
-"""Characters of an answer."""
+"""The most characters of an answer."""
 
 _NOT_UNDERSTOOD = (400, 415, 422, 501)
 """How servers refuse a field that they do not know."""

@@ -7,8 +7,8 @@ one finished utterance at most, and every wait is about as long, so this order i
 session that asks again and again is behind all who waited when it asked.
 
 An utterance that would be too late is refused as soon as that is known, so that the guard's next
-candidate begins sooner. Running the earliest deadline first leaves nobody late who
-could be on time (Jackson 1955), as far as the costs are known.
+candidate begins sooner. With the earliest deadline first, no utterance is late that could be on
+time (Jackson 1955), as far as the costs are known.
 """
 
 import math
@@ -16,7 +16,7 @@ from bisect import insort
 from dataclasses import dataclass, field
 
 MOST_WAITING = 64
-"""Finished utterances that may wait, whatever their deadlines."""
+"""The most finished utterances that may wait, whatever their deadlines."""
 
 _DOUBT = 0.5
 """An utterance is refused only if it would be late even at this share of its own cost: the guard

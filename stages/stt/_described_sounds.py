@@ -1,4 +1,4 @@
-"""Takes out of a transcript what a recogniser writes for sounds that are no words. Pure.
+"""Removes a recogniser's descriptions of sounds that are no words from a transcript. Pure.
 
 Recognisers that learnt from subtitles write "[music]", "(laughs)", "♪ la la la ♪" or "ha ha ha".
 In round brackets they also write what was said beside the sentence, "our (typing) rules", and a
@@ -57,14 +57,14 @@ _DESCRIPTIONS = frozenset(
 these. All are as `plain_words` gives them."""
 
 _SAID = re.compile(r"\d|^\W{0,2}(?:[A-Z]{2,}s?|\w{1,2})\W{0,2}$")
-"""What is in round brackets and said all the same: a number, an acronym."""
+"""Text in round brackets that is speech all the same: a number, an acronym."""
 
 _ASIDE = re.compile(
     r"(?:or|i\.?e\.?,?|e\.?g\.?,?|that is|for example|such as) .+|sic|former|latter|yes|no|none"
     r"|respectively|etc\.?|optional",
     re.IGNORECASE,
 )
-"""The same behind a word."""
+"""The same after a word."""
 
 _ENGLISH = re.compile(
     r"\b(?:the|of|was|my|that|this|with|you|we|would|used|took|second|they|it|and|from|which"

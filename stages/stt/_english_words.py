@@ -1,4 +1,4 @@
-"""Which words of an English text are no English words: a recogniser may have made them up.
+"""Finds words in an English text that do not exist: a recogniser may have made them up.
 
 The words are those of two dictionaries for speech: CMUdict (Carnegie Mellon University, BSD), as
 the package `pocketsphinx` carries it, and a lexicon of misaki (Apache-2.0) in `hibari-tts`. Each
@@ -35,7 +35,7 @@ _LEAST_STEM = 3
 
 
 class EnglishWords:
-    """A dictionary, and rules for words that it need not have."""
+    """A dictionary, and rules for words that need not be in it."""
 
     def __init__(self, words: frozenset[str]) -> None:
         self._words = words

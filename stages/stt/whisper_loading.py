@@ -1,7 +1,7 @@
 """Loads Whisper in the worker process: the first weights that are sound, the best of their group.
 
-Files with a known SHA-256 are read and compared before they are loaded. What cannot be used is
-passed over, with the reason in the report.
+Files with a known SHA-256 are read and compared before they are loaded. Weights that cannot be used
+are skipped, with the reason in the report.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""How long this machine takes to decode an answer, and which weights that lets it use.
+"""How long this machine takes to decode an answer, and which weights it can use for that.
 
 Measured once for every model, in the worker process, and kept in a file with the facts about the
 machine that it depends on: on another machine, or with other versions, it is measured again.

@@ -35,18 +35,18 @@ FIRST_ROWS, ROWS = 16, 64
 """The first slice of a part has 200 ms, the others 800 ms."""
 
 _HELD_ROWS = 1
-"""Rows after a row that its loudness needs (2.4 ms of them)."""
+"""Rows after a row that are needed for its loudness (2.4 ms of them)."""
 
 _LEVEL = VoiceLevel.toward_target(loudness_lufs=-26.1)
 """Of the voice, measured over the question banks."""
 
 _WARM_UP = "Which of the 3 parts was yours, and what did you learn from Mrs. Whatshername about it?"
-"""The first run allocates; this one has what most sentences have."""
+"""A text for the first run, which allocates memory; it has what most sentences have."""
 
 _ENDS = frozenset(".!?…")
 _BREAKS = frozenset(",;:—") | _ENDS
 _PIECE = 300
-"""Characters that are phonemised at once, about 5 ms of work."""
+"""The most characters that are phonemised at once, about 5 ms of work."""
 
 _SENTENCE_END = re.compile(r"[.!?…][\"”’')]*\s+")
 _CLAUSE_END = re.compile(r"[,;:—]\s+")

@@ -1,6 +1,6 @@
 """The package `hibari-tts`: its names, its files, and the inside of its network.
 
-All that Parley knows of it is here. It uses the package's phonemiser (`G2P`) and symbols through
+All that Parley knows of the package is here. It uses the phonemiser (`G2P`) and symbols through
 public names, and cuts the network in two at a tensor inside: the first half reads the phonemes and
 plans lengths, pitch and energy of the whole part; the second turns rows of that plan into spectra,
 and sees at most 27 rows to each side, so that it can work on a few rows at a time. Such names hold

@@ -105,8 +105,8 @@ class EspeakSynthesizer:
     whose language is not known, and languages that are not in `LANGUAGES`; the others have voices
     of their own, and so has text in a script that shows its language. `pitch` and `pitch_range` are
     0..100, 50 being normal. `lexicon` has entries for `stages.tts.pronunciation`, for English.
-    Blocks for about 10 ms. Raises `PipelineError` where `check` has something to say, and for a
-    voice that does not exist.
+    Blocks for about 10 ms. Raises `PipelineError` if `check` returns a reason, and for a voice that
+    does not exist.
     """
 
     provider = "espeak-ng"
@@ -186,7 +186,7 @@ class EspeakSynthesizer:
         return CallerError("tts", self.provider, "empty", reason)
 
     def _choose(self, sentence: Sentence) -> tuple[EspeakVoice, EnglishReading | None]:
-        """The voice for a sentence, and how it reads it where that is not the text itself."""
+        """The voice for a sentence, and the text to read if that differs from the sentence."""
         script = assumed_language(sentence.text)
         language = script if script not in (LATIN, None) else sentence.language
         if not is_english(language) and language is not None:

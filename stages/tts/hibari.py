@@ -31,8 +31,7 @@ class HibariSynthesizer:
     """A `pipeline.stage.Synthesizer` with its voice in one worker process.
 
     `lexicon` has entries for `stages.tts.pronunciation`. The process starts on first use, or with
-    `start`; loading takes about a second. Raises `PipelineError` where `check` has something to
-    say.
+    `start`; loading takes about a second. Raises `PipelineError` if `check` returns a reason.
     """
 
     provider = "hibari"

@@ -28,7 +28,7 @@ _KNEE_DBFS = -6.0
 """From here on, peaks are bent."""
 
 _ROUND_PEAK_S = 0.001
-"""The gain changes over so long on both sides of a peak, and as long again."""
+"""The gain changes over this time on both sides of a peak, and as long again."""
 
 _TAPS = np.arange(-7.5, 8)
 _HALFWAY = np.sinc(_TAPS) * np.hamming(len(_TAPS))

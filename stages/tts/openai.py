@@ -27,7 +27,7 @@ LONGEST_S = 60
 
 
 MOST_REFUSED = 64
-"""The largest number of names of refused voices that are remembered."""
+"""The most names of refused voices that are remembered."""
 
 _REFUSED = (400, 404, 422)
 """How servers refuse a voice that they do not have."""

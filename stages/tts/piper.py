@@ -47,7 +47,7 @@ class PiperSynthesizer:
     `voice` is the path of an `.onnx` file with its `.onnx.json` beside it. `speaker` is a number,
     for voices of several speakers; `length_scale` above 1 speaks slower. Sentences are synthesised
     one after the other. The process starts on first use, or with `start`. Raises `PipelineError`
-    where `check` has something to say.
+    if `check` returns a reason.
     """
 
     provider = "piper"

@@ -39,9 +39,9 @@ class RemoteSynthesizer:
     async def speak(self, sentence: Sentence) -> AsyncIterator[Speech]:
         """Stream one sentence's audio as the worker makes it.
 
-        Raises `CallerError` for what its voice cannot say, `StageBusy` where it has no place,
-        `StageFailed` where it was lost or its voice failed. Cancelling, or closing the iterator,
-        stops the worker.
+        Raises `CallerError` for text that the worker's voice cannot say, `StageBusy` if the worker
+        has no place, `StageFailed` if it was lost or its voice failed. Cancelling, or closing the
+        iterator, stops the worker's call.
         """
         begun = again = False
         while True:

@@ -1,9 +1,9 @@
 """Smart Turn inside its worker process: one question after the other, the oldest first.
 
-The network takes any number of questions at once, but they gain nothing by it: as it comes, on one
-thread, a run of one took 46 ms of processor time, a run of four 187 ms and a run of eight 390 ms
-(AMD EPYC, onnxruntime 1.32). One after the other, the first has its answer soonest. A second thread
-makes answers later where the recogniser is at work, which begins in the same pause: 120 ms.
+The network takes any number of questions at once, but that saves no time: unchanged, on one thread,
+a run of one took 46 ms of processor time, a run of four 187 ms and a run of eight 390 ms (AMD EPYC,
+onnxruntime 1.32). One after the other, the first question has its answer soonest. A second thread
+delays answers while the recogniser works, which begins in the same pause: 120 ms.
 """
 
 import time
@@ -22,8 +22,8 @@ WARM_UPS = 3
 """Runs before the first question: the first allocates memory, the quickest shows the cost."""
 
 MOST_WAITING = 16
-"""Questions that wait: about 0.8 s of work. What comes behind them would be answered too late, when
-the person has gone on or the turn is over."""
+"""The most questions that wait: about 0.8 s of work. A further question would be answered too late,
+when the person has gone on or the turn is over."""
 
 
 class SmartTurn:

@@ -100,7 +100,7 @@ class SileroDetector:
     provides only the pages that sessions have touched, so that no session pays for a growing array.
 
     Belongs to the event loop on which `feed` is first called; not thread-safe.
-    Raises `PipelineError` where `check` has something to say.
+    Raises `PipelineError` if `check` returns a reason.
     """
 
     provider = "silero"
