@@ -44,7 +44,7 @@ BEFORE_NUMBERS = _words(
 """These end a sentence, but not before a digit."""
 
 PHRASES = frozenset({"ad es.", "per es.", "par ex.", "por ex.", "p. ex."})
-"""Two words that never end a sentence, where the second alone may."""
+"""Two words that never end a sentence, although the second alone may."""
 
 BEFORE_ORDINALS = _words(
     "ab am bis das dem den der des die im jeden seit vom zum",  # German: am 3. Oktober

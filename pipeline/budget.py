@@ -32,7 +32,7 @@ FILLER_GRACE = 0.15
 """The share of the target that a reply still gets after the decision, before a filler is spoken."""
 
 LATE_GRACE = 0.5
-"""The same, where the decision itself came after the end of the target: a person who holds the
+"""The same, if the decision itself came after the end of the target: a person who holds the
 push-to-talk button, or a pause in mid-sentence, has used it up."""
 
 MINIMUMS_S: Mapping[str, float] = MappingProxyType(

@@ -17,7 +17,7 @@ TOGETHER = 0.2
 """From this share on the channels are mixed again."""
 
 LOUDER = 4.0
-"""Another channel is used where it has this many times the energy."""
+"""Another channel is used if it has this many times the energy."""
 
 SOON_S = 0.02
 """How far back the energies reach by which a channel is chosen."""

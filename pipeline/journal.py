@@ -52,7 +52,7 @@ from pipeline.turns import TurnPolicy
 
 VERSION = 3
 WRITTEN_AS: Mapping[type, str] = MappingProxyType({EndTurn: "Answer", StartTurn: "Listen"})
-"""The names of actions in the format, where they differ from the class names."""
+"""The names of actions in the format that differ from the class names."""
 
 MAX_BYTES = 16 * 1024 * 1024
 RUN = 32

@@ -1,4 +1,4 @@
-"""Waits for the words of an answer, beyond the turn's limit where the recogniser is late.
+"""Waits for the words of an answer, beyond the turn's limit if the recogniser is late.
 
 A recogniser that is slow has not failed: the turn waits for its text up to a second limit
 (`pipeline.answer.LATE_FACTOR`), and the person hears holding lines.

@@ -46,7 +46,7 @@ class ProviderPace:
         return ordered[math.ceil(0.95 * len(ordered)) - 1]
 
     def limit_s(self, cap_s: float) -> float | None:
-        """How long a call may take to its first useful item, `cap_s` at most; None where no call
+        """How long a call may take to its first useful item, `cap_s` at most; None if no call
         has told how long it takes."""
         usual_s = self.usual_s
         if usual_s is None:

@@ -12,7 +12,7 @@ from pipeline.candidate import Candidate
 from pipeline.pace import FLOOR_S
 
 GAP_S = 0.3
-"""How far a candidate whose last call failed may fall behind real time, in seconds, where another
+"""How far a candidate whose last call failed may fall behind real time, in seconds, if another
 one stands by: a gap that a person hears. Assumed value."""
 
 

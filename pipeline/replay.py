@@ -294,7 +294,7 @@ def _value(item: Any) -> Any:
 
 
 def _checked(item: Any) -> Any:
-    """`item`, a dataclass. Raises `TypeError` where a field's value does not fit its type."""
+    """`item`, a dataclass. Raises `TypeError` if a field's value does not fit its type."""
     for name, kind in _hints(item.__class__).items():
         _fit(kind, getattr(item, name))
     return item

@@ -124,7 +124,7 @@ class Replies:
 
     def leave(self) -> Answer | None:
         """Stop the reply whose answer is still being recognised, because the session ends; None
-        where there is none. The recognition goes on: the caller owns it."""
+        if there is none. The recognition goes on: the caller owns it."""
         reply = self.current
         if reply is None or reply.answer.pending is None:
             return None

@@ -144,7 +144,7 @@ class Reply:
         return self._voice.finish()
 
     async def _accept_only(self) -> str:
-        """Recognise, accept and show the answer, without a reply even where that fails."""
+        """Recognise, accept and show the answer, without a reply even if that fails."""
         if await self._recognise("") is None:
             with suppress(_NotStored):
                 await self._accept_when_released()

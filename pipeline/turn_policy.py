@@ -90,7 +90,7 @@ class TurnPolicy:
 
 
 def judgement_factor(probability: float | None) -> float:
-    """The factor of the endpointing delay where a turn model gives the turn this `probability` to
+    """The factor of the endpointing delay if a turn model gives the turn this `probability` to
     be finished; 1 without a model's answer."""
     if probability is None or UNFINISHED < probability < FINISHED:
         return 1.0

@@ -103,7 +103,7 @@ class TurnTaking:
         return self._speech.chunk_at + left_ms / 1000 + self._grace_s
 
     def open(self, now: float) -> list[Action]:
-        """Begin the conversation: with the interviewer's turn 0 where the policy `opens`."""
+        """Begin the conversation: with the interviewer's turn 0 if the policy `opens`."""
         if not self.policy.opens:
             return []
         self.state = TurnState.THINKING

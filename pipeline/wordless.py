@@ -21,7 +21,7 @@ def has_words(text: str) -> bool:
 
 
 def worded(transcript: Transcript) -> Transcript:
-    """The transcript, or the same one without text where its text has no letter or digit."""
+    """The transcript, without its text if that has no letter or digit."""
     if not transcript.text or has_words(transcript.text):
         return transcript
     return replace(transcript, text="", words=())

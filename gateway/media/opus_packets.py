@@ -27,7 +27,7 @@ class NotOpus(ValueError):
 def duration_ms(packet: bytes) -> float:
     """How long an Opus packet lasts by its first two bytes: 2.5 to 120 ms (RFC 6716, section 3.1).
 
-    Raises `NotOpus` where no packet can begin with them.
+    Raises `NotOpus` if no packet can begin with them.
     """
     if not packet:
         raise NotOpus("an Opus packet has a first byte")

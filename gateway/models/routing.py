@@ -21,7 +21,7 @@ MOST_PINNED: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ReplyFacts:
-    """The facts about a reply: `confidence` is 0 to 1, or None where there are no probabilities."""
+    """The facts about a reply: `confidence` is 0 to 1, or None if there are no probabilities."""
 
     empty: bool = False
     failed: bool = False

@@ -96,7 +96,7 @@ class RequestOrigin:
     """The facts about a request that the gateway adds to what the client says."""
 
     client: str
-    """The client's address, "" where it is not known."""
+    """The client's address, "" if it is not known."""
     scheme: str
     host: bytes
     prefix: bytes

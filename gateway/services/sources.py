@@ -21,7 +21,7 @@ BUILT_IN = Path("default")
 
 class ServicesUnusable(Exception):
     """A file of services cannot be used. The text is one line and names the file, and the line in
-    it where there is one."""
+    it if there is one."""
 
 
 def proxied(settings: Settings) -> ServicesFile:
