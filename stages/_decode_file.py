@@ -160,7 +160,7 @@ class Facts:
 def frames(file: BinaryIO, size: int, longest_s: float, facts: Facts) -> Iterator[Any]:
     """The decoded frames of all parts. Fills in `facts`; raises `RecordingRefused`.
 
-    What cannot be decoded is left out, and its length noted.
+    Sound that cannot be decoded is left out, and its length noted.
     """
     spans = parts(file, size, facts.container)
     if len(spans) > MOST_PARTS:
@@ -375,7 +375,7 @@ def _check(stream: Any, container: Any, longest_s: float, facts: Facts) -> None:
 
 
 def possible(rate_hz: int, channels: int, facts: Facts) -> None:
-    """Note the sound's shape. Raises `RecordingRefused` where it is not taken."""
+    """Note the sound's shape. Raises `RecordingRefused` if it is not taken."""
     if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
         reason = f"Its sample rate is {rate_hz} Hz; {RATES_HZ[0]} to {RATES_HZ[1]} are possible"
         raise RecordingRefused("unsupported_rate", reason)

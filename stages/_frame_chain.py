@@ -27,8 +27,8 @@ _MOST_PLACES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class FrameLoss:
-    """`cut`: so is the last frame. `damaged`: bytes that are neither frames nor tags, with frames
-    behind them; `whole`: the bytes of the frames."""
+    """`cut`: the last frame is cut. `damaged`: bytes that are neither frames nor tags, with frames
+    after them; `whole`: the bytes of the frames."""
 
     cut: bool
     damaged: int = 0
@@ -38,8 +38,8 @@ class FrameLoss:
 def loss_of_frames(file: BinaryIO, size: int, container: str) -> FrameLoss:
     """What is missing in a file of `size` bytes. Moves the file's position.
 
-    Of a file with more than `MOST_PIECES` frames the rest is not looked at. A single byte behind
-    the last frame tells nothing: 255 is also what files are filled up with.
+    After `MOST_PIECES` frames the rest of the file is not looked at. A single byte after the last
+    frame tells nothing, because files are also padded with 255.
     """
     length_of, chains = LENGTHS[container], _Chains(file, size, container)
     position = last = base = sound_start(file) if container == "mp3" else 0
@@ -74,7 +74,7 @@ def loss_of_frames(file: BinaryIO, size: int, container: str) -> FrameLoss:
 
 
 class _Chains:
-    """Where frames follow each other again."""
+    """Finds where frames follow each other again."""
 
     def __init__(self, file: BinaryIO, size: int, container: str) -> None:
         self._file = file

@@ -16,7 +16,7 @@ from stages._trailing import MOST_PIECES, at, sound_end, sound_start
 
 
 def parts(file: BinaryIO, size: int, container: Container) -> list[tuple[int, int]]:
-    """Where the files begin and end that a file was glued together from; mostly a single one.
+    """Where each file of a glued file begins and ends; mostly there is a single one.
 
     Only for containers behind whose first file FFmpeg stops, and for those that state the length of
     their sound, which is compared for each file: in the others FFmpeg goes on by itself. The last
@@ -140,7 +140,7 @@ def _ogg_kind(packet: bytes) -> bytes:
 
 
 def _webm_followers(file: BinaryIO, size: int) -> Iterator[int]:
-    """Where a file of another codec begins: the same one FFmpeg goes on with by itself."""
+    """Where a file of another codec begins: with the same codec FFmpeg goes on by itself."""
     before = None
     for position, _ in islice(_found(_EBML_BEGINS, file, size), _MOST_STREAMS):
         head = at(file, position, _HEADER_BYTES)

@@ -54,7 +54,7 @@ IDLE_S = 60.0
 PROBE_S = 1.0
 BUDGET_HEADER = "X-Budget-Ms"
 """Header: the milliseconds that the server has for the first useful item; a server that cannot make
-it may skip the work. Left out where there is no deadline."""
+it may skip the work. Left out if there is no deadline."""
 
 MAX_MESSAGE = 200
 """Characters of a server's message that are passed on."""
@@ -94,13 +94,13 @@ class HttpAnswer:
         self._client = client
         self._response = response
         self.content_type = response.headers.get("Content-Type", "").lower()
-        """As sent, with parameters, in lower case; "" where the server gives none."""
+        """As sent, with parameters, in lower case; "" if the server gives none."""
         self._begun: list[bytes] = []
         self._rest: AsyncGenerator[bytes, None] | None = None
 
     async def first_byte(self) -> bytes:
-        """The first byte of the body that is no white space, or none: what it is, whatever its
-        type says. The body can be read from its beginning afterwards."""
+        """The first byte of the body that is no white space, or none: it shows the body's format,
+        whatever its type says. The body can be read from its beginning afterwards."""
         self._rest = self._arriving()
         begun = b""
         kept = 0
@@ -113,7 +113,7 @@ class HttpAnswer:
         return begun[:1]
 
     async def leave(self) -> None:
-        """Nothing more of the body is read. Idempotent."""
+        """Stop reading the body. Idempotent."""
         if self._rest is not None:
             await self._rest.aclose()
 
@@ -166,7 +166,7 @@ class HttpAnswer:
     async def unexpected(self, wanted: str, body: bytes | None = None) -> StageFailed:
         """The error for a body of the wrong type, with the message in it if there is one.
 
-        `body` is the body where it was read before.
+        `body` is the body if it was read before.
         """
         kind = self.content_type.partition(";")[0].strip() or "something without a type"
         detail = f"the server sent {kind} where {wanted} was asked for"
@@ -216,7 +216,7 @@ class HttpClient:
     ) -> AsyncIterator[HttpAnswer]:
         """POST an object. Leaving the context closes a body that has not been read to its end.
 
-        Lone surrogates, which no UTF-8 has, become question marks. Raises as the module says.
+        Lone surrogates, which UTF-8 cannot hold, become question marks. Raises as the module says.
         """
         content = json.dumps(body, ensure_ascii=False).encode(errors="replace")
         lines = {**(headers or {}), "Content-Type": "application/json"}

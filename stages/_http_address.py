@@ -21,7 +21,7 @@ _SECRET_LENGTH = 8
 class BaseAddress:
     """`base` has no user, password or query; `query` is sent with each request.
 
-    `headers` say by whom a request is. `secrets` must be in no error and no log line.
+    `headers` authenticate a request. `secrets` must be in no error and no log line.
     """
 
     base: httpx.URL

@@ -76,8 +76,8 @@ class LostSound:
 
     def total(self, read_s: float) -> tuple[float, bool]:
         """The seconds that are missing in between, and whether the file's own structure says that
-        its end is, as far as that is looked at here. `read_s`: so much was decoded. Moves the
-        part's position."""
+        its end is missing, as far as that is checked here. `read_s`: the seconds that were decoded.
+        Moves the part's position."""
         match self._container:
             case "ogg":
                 pages = loss_of_ogg(self._part, self._size)
@@ -91,7 +91,7 @@ class LostSound:
         return self._lost_s, False
 
     def _broken_s(self) -> float:
-        """The gaps in the times that are where the file is broken."""
+        """The gaps in the times at places where the file is broken."""
         broken = loss_of_matroska(self._part, self._size).broken
         ends = [end for _, end in broken]  # they grow
         lost_s = 0.0

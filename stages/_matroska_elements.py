@@ -41,7 +41,7 @@ class MatroskaLoss:
 
 
 def is_cut_matroska(file: BinaryIO, size: int) -> bool:
-    """Whether the end of a file is missing; where its segment states a length, by that alone.
+    """Whether the end of a file is missing; if its segment states a length, by that alone.
 
     A live recording that ends between two blocks looks whole. Moves the file's position.
     """
@@ -61,7 +61,7 @@ def is_cut_matroska(file: BinaryIO, size: int) -> bool:
 def loss_of_matroska(file: BinaryIO, size: int) -> MatroskaLoss:
     """What is missing in a file of `size` bytes. Moves the file's position.
 
-    Of a file with more than `MOST_PIECES` elements the rest is not looked at.
+    After `MOST_PIECES` elements the rest of the file is not looked at.
     """
     broken: list[tuple[int, int]] = []
     position = before = base = 0
@@ -116,7 +116,7 @@ def _next_cluster(file: BinaryIO, start: int, size: int) -> int:
 
 
 def _is_padding(file: BinaryIO, start: int, size: int) -> bool:
-    """Whether what stands behind the last element is no beginning of another one."""
+    """Whether the bytes after the last element are not the beginning of another one."""
     if start >= size:
         return False
     rest = at(file, start, min(_LONGEST_HEAD, size - start))

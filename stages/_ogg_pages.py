@@ -39,7 +39,7 @@ _LONGEST_PAGE_S = 31.0
 @dataclass(frozen=True, slots=True)
 class OggLoss:
     """`cut`: the end is missing. `lost_s`: sound on pages that cannot be read, with pages after
-    them; estimated where one page tells the time of several."""
+    them; estimated if one page tells the time of several."""
 
     cut: bool
     lost_s: float
@@ -69,7 +69,7 @@ class _Stream:
     missing: int = 0
 
     def followed(self, page: _Page, *, damaged: bool) -> float:
-        """How much sound is missing before the stream's next page. `damaged`: so are bytes."""
+        """How much sound is missing before the stream's next page. `damaged`: bytes are, too."""
         missing = page.number - self.number - 1
         self.number = page.number
         self.missing += missing if 0 <= missing < _MOST_MISSING else int(damaged)
@@ -86,7 +86,7 @@ class _Stream:
 def loss_of_ogg(file: BinaryIO, size: int) -> OggLoss:
     """What is missing in a file of `size` bytes. Moves the file's position.
 
-    Of a file with more than `MOST_PIECES` pages the rest is not looked at.
+    After `MOST_PIECES` pages the rest of the file is not looked at.
     """
     streams: dict[int, _Stream] = {}
     lost_s = 0.0

@@ -36,15 +36,15 @@ class CallHolder(Protocol):
     def send_sound(self, call: "RemoteCall", pcm: Samples) -> None: ...
 
     def release(self, call: "RemoteCall", *, tell: bool) -> None:
-        """The call is over; `tell` the worker where it does not know."""
+        """The call is over; `tell` the worker if it does not know."""
 
 
 class RemoteCall(WorkReplies[RemoteReply]):
     """Iterate to get the replies, the last one included; awaiting them raises `StageError`s.
 
-    All else are plain calls that never raise. `on_reply` takes every reply but the last, which then
-    is all that iterating yields. `on_lost` is called once where the connection broke before the
-    call was over.
+    All other methods are plain calls that never raise. If `on_reply` is given, it takes every reply
+    but the last, and iterating yields only the last. `on_lost` is called once if the connection
+    breaks before the call is over.
     """
 
     def __init__(

@@ -97,7 +97,7 @@ class RemoteLine:
 
     @property
     def url_shown(self) -> str:
-        """Its address for people: without a user and a password."""
+        """The address for people: without a user and a password."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -141,7 +141,7 @@ class RemoteLine:
         self._end("stream", "the connection was closed", quietly=True)
 
     async def aclose(self) -> None:
-        """End the connection, and return when nothing of it is left."""
+        """End the connection, and return when it is closed."""
         self.close()
         await asyncio.wait((self._connecting,))
 

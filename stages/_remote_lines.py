@@ -100,7 +100,7 @@ class RemoteLines:
     # --- inside --------------------------------------------------------------------------------
 
     def _free(self) -> RemoteLine | None:
-        """The connection that was used last, so that those which are not needed grow old."""
+        """The free connection that was used last, so that connections not needed grow old."""
         found = [line for line in self._lines if line.free]
         return max(found, key=lambda line: line.idle_since, default=None)
 
@@ -117,7 +117,7 @@ class RemoteLines:
         return line
 
     def _choose(self) -> str:
-        """The address with the fewest connections, of those at which none has failed lately."""
+        """The address with the fewest connections, of the addresses that have not failed lately."""
         now = asyncio.get_running_loop().time()
 
         def rank(url: str) -> tuple[float, int, int]:

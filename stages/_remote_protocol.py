@@ -40,7 +40,7 @@ _LITTLE = "<i2"
 
 
 class ProtocolViolation(ValueError):
-    """The other side sent what the protocol does not know. The text is for a log."""
+    """The other side sent a message that the protocol does not know. The text is for a log."""
 
 
 def control(kind: str, **fields: Any) -> bytes:
@@ -71,7 +71,7 @@ def number(fields: Fields, name: str) -> int:
 
 
 def text(fields: Fields, name: str) -> str:
-    """A text, "" where there is none. Raises `ProtocolViolation`."""
+    """A text, "" if there is none. Raises `ProtocolViolation`."""
     value = fields.get(name, "")
     if not isinstance(value, str):
         raise ProtocolViolation(f"{name} is no text")
@@ -79,7 +79,7 @@ def text(fields: Fields, name: str) -> str:
 
 
 def optional_text(fields: Fields, name: str) -> str | None:
-    """A text, None where there is none. Raises `ProtocolViolation`."""
+    """A text, None if there is none. Raises `ProtocolViolation`."""
     return None if fields.get(name) is None else text(fields, name)
 
 

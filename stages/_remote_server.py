@@ -127,7 +127,7 @@ class StageServer:
     # --- over HTTP -----------------------------------------------------------------------------
 
     def _look(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer `/health`, and refuse who may not connect."""
+        """Answer `/health`, and refuse clients that may not connect."""
         if request.path == "/health":
             status = HTTPStatus.SERVICE_UNAVAILABLE if self.draining else HTTPStatus.OK
             response = connection.respond(status, json.dumps(self._health()) + "\n")
@@ -184,7 +184,7 @@ class StageServer:
                 said.task_done()
 
     async def _hello(self, connection: ServerConnection) -> Fields | None:
-        """The gateway's `hello`, answered; None where it was refused."""
+        """The gateway's `hello`, answered; None if it was refused."""
         try:
             async with asyncio.timeout(HELLO_S):
                 first = await connection.recv()
@@ -256,7 +256,7 @@ class StageServer:
 
 
 async def _write(connection: ServerConnection, said: "asyncio.Queue[bytes | str]") -> None:
-    """Send what is said, until cancelled; after the end of the connection it is thrown away."""
+    """Send the queued messages until cancelled; drop them after the connection has ended."""
     while True:
         message = await said.get()
         try:

@@ -42,7 +42,7 @@ class SocketOwner(Protocol):
         """A whole message."""
 
     def ended(self, reason: str) -> None:
-        """Nothing will come any more; called once, unless it was dropped."""
+        """The connection has ended; called once, unless it was dropped."""
 
 
 class RemoteSocket(asyncio.Protocol):
@@ -75,7 +75,7 @@ class RemoteSocket(asyncio.Protocol):
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def send(self, data: bytes, *, is_text: bool) -> None:
-        """Send a message; nothing happens where the connection has ended."""
+        """Send a message; nothing happens if the connection has ended."""
         if self._frames.state is State.OPEN:
             if is_text:
                 self._frames.send_text(data)
@@ -84,19 +84,22 @@ class RemoteSocket(asyncio.Protocol):
             self._flush()
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Send a ping."""
         if self._frames.state is State.OPEN:
             self._frames.send_ping(b"")
             self._flush()
 
     def drop(self) -> None:
-        """End the connection at once, and say no more about it. Idempotent."""
+        """End the connection at once, without further calls of the owner. Idempotent."""
         self._owner = None
         if self._transport is not None:
             self._transport.abort()
 
     def close(self) -> None:
-        """End the connection in order, within `CLOSE_S`, and say no more about it. Idempotent."""
+        """End the connection in order, within `CLOSE_S`, without further calls of the owner.
+
+        Idempotent.
+        """
         self._owner = None
         if self._frames.state is State.OPEN and self._transport is not None:
             self._frames.send_close(1000)

@@ -43,7 +43,7 @@ class RemoteWork(Protocol):
         """The call, if there is one, is over. Idempotent."""
 
     async def ended(self) -> None:
-        """Return when nothing of any call goes on."""
+        """Return when no work of any call goes on."""
 
 
 class _Calls:
@@ -58,7 +58,7 @@ class _Calls:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def enter(self, epoch: int) -> bool:
-        """Begin the call; False where there is no place for it, which is said."""
+        """Begin the call; False, after telling the gateway, if there is no place for it."""
         self.leave()
         self.epoch = epoch
         self.under_way = self._begin()
@@ -68,7 +68,7 @@ class _Calls:
         return self.under_way
 
     def leave(self) -> None:
-        """The call is over, and what is done for it ends."""
+        """The call is over, and its work ends."""
         if self.under_way:
             self.under_way = False
             self._end()
@@ -91,7 +91,7 @@ class _Calls:
         await self._said.put(message)
 
     def say_if_room(self, message: str) -> None:
-        """Say what can be left out."""
+        """Send a message that may be left out, if there is room."""
         if self._said.qsize() < self._said.maxsize // 2:
             self._said.put_nowait(message)
 

@@ -34,7 +34,7 @@ _MOST_FULL = 64
 
 
 def sound_end(file: BinaryIO, size: int, container: str) -> int:
-    """Where the sound ends in a file of `size` bytes; `size` where nothing is known to follow it.
+    """Where the sound ends in a file of `size` bytes; `size` if nothing is known to follow it.
 
     Moves the file's position.
     """
@@ -59,7 +59,7 @@ def sound_end(file: BinaryIO, size: int, container: str) -> int:
 
 
 def is_filler(file: BinaryIO, position: int, size: int) -> bool:
-    """Whether nothing but tags and blanks stands between a place and the end of the file."""
+    """Whether only tags and blanks stand between a place and the end of the file."""
     for _ in range(_MOST_FILLER):
         if position >= size:
             return position == size
@@ -83,7 +83,7 @@ def tag_length(data: bytes) -> int:
 
 
 def sound_start(file: BinaryIO) -> int:
-    """Where the first frame of an MP3 file is, behind its tags and bytes of 0."""
+    """Where the first frame of an MP3 file is, after its tags and bytes of 0."""
     start = 0
     for _ in range(MOST_TAGS):
         head = at(file, start, 10)
@@ -191,7 +191,7 @@ def _padding(file: BinaryIO, end: int) -> int:
 
 
 def at(file: BinaryIO, position: int, length: int) -> bytes:
-    """Bytes of the file; fewer where it begins within them."""
+    """Bytes of the file; fewer if it begins within them."""
     missing = max(0, -position)
     file.seek(position + missing)
     return file.read(max(0, length - missing))

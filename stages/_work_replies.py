@@ -51,7 +51,7 @@ class WorkReplies(ABC, Generic[R]):
         """The error for a result that was asked for after the work was cancelled."""
 
     def cancel(self) -> None:
-        """Drop the work with all that waits of it. Idempotent."""
+        """Drop the work and its waiting replies. Idempotent."""
         self._cancelled = True
         self._replies.clear()
         if not self._over:
@@ -82,9 +82,9 @@ class WorkReplies(ABC, Generic[R]):
         return self._replies.popleft()
 
     async def result(self) -> R:
-        """The last reply; those before it are passed over.
+        """The last reply; earlier replies are skipped.
 
-        Raises what iterating raises, and `StageFailed` where the work was cancelled.
+        Raises what iterating raises, and `StageFailed` if the work was cancelled.
         """
         async for reply in self:
             if reply.last:
@@ -92,7 +92,7 @@ class WorkReplies(ABC, Generic[R]):
         raise self._no_reply()
 
     def _report(self, on_reply: Callable[[R], None], reply: R) -> None:
-        """Give `on_reply` a reply, by way of the loop: an exception there harms no other work."""
+        """Give `on_reply` a reply through the loop: an exception there harms no other work."""
         asyncio.get_running_loop().call_soon(self._give, on_reply, reply)
 
     def _give(self, on_reply: Callable[[R], None], reply: R) -> None:

@@ -29,7 +29,7 @@ REMEMBERED = 1024
 
 
 class WorkerHost:
-    """The processes, and a socket at `path`. An async context manager; leaving it ends all."""
+    """The processes, and a socket at `path`. An async context manager; leaving it ends them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -53,7 +53,7 @@ class WorkerHost:
         await asyncio.gather(*(worker.aclose() for worker in self._workers.values()))
 
     def _worker(self, hello: Header) -> Worker | None:
-        """The worker that a process asks for; None where there are too many."""
+        """The worker that a process asks for; None if there are too many."""
         key = json.dumps([hello["target"], hello["options"], hello["stage"]], sort_keys=True)
         if key not in self._workers:
             if len(self._workers) >= MOST_WORKERS:
@@ -86,7 +86,7 @@ class _Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def give_up(self) -> None:
-        """End it, as if the process that it uses had died."""
+        """End this use, as if the worker process had died."""
         if self._transport is not None:
             self._transport.abort()
 

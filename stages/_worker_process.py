@@ -33,7 +33,7 @@ _DRAIN_S = 0.1
 
 
 class Process(asyncio.SubprocessProtocol):
-    """One process, from its start to its end, with the jobs that it holds.
+    """One process, from its start to its end, with its jobs.
 
     `on_end` is called once, when the process takes no more jobs; `reaped` is set when it is gone.
     """

@@ -8,13 +8,13 @@ _host: Path | None = None
 
 
 def share(path: Path | None) -> None:
-    """From now on use the processes of the host that listens at `path`; None: one's own."""
+    """From now on use the processes of the host that listens at `path`; None: own processes."""
     global _host
     _host = path
 
 
 def host() -> Path | None:
-    """The path of the host's socket; None where this process has its own children."""
+    """The path of the host's socket; None if this process has its own children."""
     return _host
 
 
@@ -28,7 +28,7 @@ class Child(Protocol):
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None: ...
 
     def left(self) -> None:
-        """The host has ended, or the process has."""
+        """The host or the process has ended."""
 
     def connection_lost(self, exc: Exception | None) -> None: ...
 
@@ -55,7 +55,7 @@ class SharedChild(asyncio.Protocol):
         self.kill()
 
     def kill(self) -> None:
-        """Leave it: the host ends it if it must."""
+        """Leave the process: the host ends it if necessary."""
         if self._socket is not None:
             self._socket.abort()
 

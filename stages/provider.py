@@ -69,8 +69,8 @@ class Provider:
     `note` is shown to people. `configured` says whether the settings that the provider needs are
     there; None for a provider that needs none. A `remote` provider needs a network: it gets longer
     limits, and when it is chosen by name, the providers without a network remain as fallbacks.
-    `verify` says like `check` why the provider cannot work, of the contents of its files, some
-    megabytes; it is called where the provider is chosen by name, and by `parley doctor`.
+    `verify` says like `check` why the provider cannot work, but by the contents of its files, some
+    megabytes; it is called if the provider is chosen by name, and by `parley doctor`.
     """
 
     slot: Slot

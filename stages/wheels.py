@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes so far and the bytes in all, 0 where that is not known."""
+"""Called with the bytes so far and the bytes in all, 0 if that is not known."""
 
 STALL_S = 90.0
 """How long a download may bring nothing. pip itself tries again after 15 s without an answer, twice
@@ -120,7 +120,7 @@ def _pip(wanted: str, scratch: Path, tell: Progress) -> None:
 
 
 def _watch(process: "subprocess.Popen[bytes]", wanted: str, scratch: Path, tell: Progress) -> None:
-    """Tell the progress until pip ends. Raises `WheelFailed` where it does not get on."""
+    """Tell the progress until pip ends. Raises `WheelFailed` if it does not get on."""
     begun = came = time.monotonic()
     most = 0
     while process.poll() is None:

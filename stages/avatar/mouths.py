@@ -59,7 +59,7 @@ class Mouths:
 
 
 def mouths(root: ElementTree.Element, layers: Mapping[str, str]) -> Mouths | None:
-    """The mouths of a drawing, where they are alike; `layers` are their ids by shape."""
+    """The mouths of a drawing, if they are alike; `layers` are their ids by shape."""
     defined = {e.get("id", ""): e for defs in root.iter(SVG + "defs") for e in defs}
     drawn = {child.get("id", ""): child for child in root if child.tag == SVG + "g"}
     pieces: list[str] | None = None

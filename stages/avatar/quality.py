@@ -135,7 +135,7 @@ class PictureLoad:
 
 
 def _fits(load: float, step: LadderStep) -> bool:
-    """Whether what takes this share of the threads' time would fit a step further up."""
+    """Whether drawing that takes this share of the threads' time would fit a step further up."""
     level = level_at(step)
     if not step or not level.work:
         return True

@@ -262,7 +262,7 @@ class Picture:
         self._pose: Pose | None = None
 
     def show(self, pose: Pose) -> bool:
-        """Compose the pose; False where the picture stays as it was."""
+        """Compose the pose; False if the picture stays as it was."""
         before = self._pose
         if pose == before:
             return False

@@ -121,8 +121,8 @@ class Studio:
         mouths between two shapes, in the background, while the process is `idle`. Other requests
         are served in between.
 
-        They take seconds of a core, which belong to the conversations while there are some. What a
-        face needs meanwhile is made when it asks.
+        They take seconds of a core, which conversations need while there are any. Layers and loops
+        that a face needs meanwhile are made on request.
         """
         self._start(WARMING, partial(self._warm, idle))
 
@@ -319,8 +319,8 @@ class Studio:
     async def _watch(self) -> None:
         """Let the ladder judge every window soon after its end, even if no picture comes.
 
-        That in which the last session ends is judged as well: its pictures would otherwise be taken
-        for those of the next session, whenever that begins.
+        The window in which the last session ends is judged as well: its pictures would otherwise
+        count for the next session, whenever that begins.
         """
         self._judge()
         while self._sessions or self.ladder.step or self._load.pending:

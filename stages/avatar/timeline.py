@@ -232,7 +232,7 @@ class Timeline:
 
 
 def idle_pose(mood: AvatarMood, at_ms: float, seed: int = 0) -> Pose:
-    """A face that says nothing; the same again `LOOP_MS` later."""
+    """A face that says nothing; the pose repeats after `LOOP_MS`."""
     slot, within_ms = divmod(at_ms % LOOP_MS, _SLOT_MS)
     chance = _chance(seed * _SLOTS + int(slot))
     lids = _lids(within_ms - chance % (_SLOT_MS - 2 * BLINK_MS))

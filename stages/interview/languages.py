@@ -31,6 +31,6 @@ def default_language(configured: str | None) -> str:
 
 
 def interviewers(language: str) -> str:
-    """The language that the interviewer speaks in a session: its own, or English where the
-    interviewer does not speak that, and where it is found only in the course of the session."""
+    """The language that the interviewer speaks in a session: the session's, or English if the
+    interviewer does not speak that, or if it is found only in the course of the session."""
     return language if language in LANGUAGES else LANGUAGES[0]

@@ -131,7 +131,7 @@ class Words(Protocol):
 
 
 def report_words(language: str) -> Words:
-    """The words of reports in a language; English where there are no others."""
+    """The words of reports in a language; English if there are no others."""
     translated = TRANSLATIONS.get(language, {})
 
     def words(text: str, *values: object) -> str:

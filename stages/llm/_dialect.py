@@ -20,14 +20,14 @@ LEAST_ROOM = 2_000
 
 BEGIN = "Hello."
 GO_ON = "Please go on."
-"""The user's words where a server wants the user to speak first (`BEGIN`), or last (`GO_ON`)."""
+"""The user's words if a server wants the user to speak first (`BEGIN`), or last (`GO_ON`)."""
 
 _OPTIONS = ("stream_options", "temperature", "tool_choice", "tools", "response_format")
 _CLIENTS = ("tool_choice", "tools")
 """Options whose values are a client's: a refusal of the value holds for its request only."""
 
 _PLAIN = ("stream_options", "temperature", "response_format")
-"""The options that are left out where a server does not say what it refuses."""
+"""The options that are left out if a server does not say what it refuses."""
 
 _FINAL = re.compile(
     r"api.?key|invalid key|unauthori[sz]ed|quota|billing|credit|content.{0,12}(?:policy|filter)"

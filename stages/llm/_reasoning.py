@@ -120,7 +120,7 @@ _TYPES = (
     *("json", "code", "text", "plain", "markdown", "html", "xml", "yaml", "python"),
     *("response", "answer", "message", "reply"),
 )
-"""The types that a header gives its text, where the mark is missing that should stand before it."""
+"""The types that a header gives its text, if the mark before the type is missing."""
 
 _TYPE_BEGINS = "|".join(
     sorted({re.escape(one[:length]) for one in _TYPES for length in range(1, len(one) + 1)})
@@ -129,7 +129,7 @@ _HEADER_OVER = re.compile(
     r"\s*(analysis|commentary|final)"
     rf"(?:\s+(?!(?:{_TYPE_BEGINS}|(?:{'|'.join(_TYPES)})\s+)\Z)(?=[^\st]|t[^o]|to[^=])|(?=[A-Z]))"
 )
-"""A channel's name with text behind it, where the mark is missing that ends the header; a header
+"""A channel's name with text after it, if the mark that ends the header is missing; a header
 may go on with "to=" and a function's name, or with a type."""
 
 _BARE_HEADER = re.compile(

@@ -16,7 +16,7 @@ MAX_ARGUMENTS = 64_000
 
 @dataclass(frozen=True, slots=True)
 class CallPiece:
-    """A piece of a call: `index` says of which one, where the server tells it."""
+    """A piece of a call: `index` says of which one, if the server tells it."""
 
     index: int | None
     call_id: str
@@ -88,7 +88,7 @@ class ToolCallPieces:
                 raise ValueError("more calls of functions than a reply may have")
 
     def finish(self, turn: int, *, cut: bool = False) -> list[ToolCall]:
-        """The calls, in the order in which they began; where the reply was `cut`, without the last.
+        """The calls, in the order in which they began; if the reply was `cut`, without the last.
 
         A call without an id gets one, from its turn and its place. Raises `ValueError` for a call
         without a name.

@@ -69,7 +69,7 @@ def prompt(hints: Sequence[str], language: str | None) -> str | None:
 
 
 def with_introduction(hints: Sequence[str]) -> tuple[str, ...]:
-    """The hints as the prompt has them at most, to tell the prompt from speech."""
+    """The longest form that hints have in the prompt, to tell the prompt from speech."""
     return (_INTRODUCTION, *hints) if hints else ()
 
 

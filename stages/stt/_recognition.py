@@ -32,8 +32,8 @@ class WorkerRecognition:
     that does not count; `took_s`, what the decode took since "finish", and `busy_s`, what the
     decodes of all sessions have taken since the process began). `load` keeps the last two.
 
-    Where the process dies, or is given up, all audio so far goes to the next one, at once and once:
-    an utterance that kills its recogniser kills no second one.
+    If the process dies, or is given up, all audio so far goes to the next process, at once and only
+    once: an utterance that kills two processes is not tried again.
     """
 
     def __init__(

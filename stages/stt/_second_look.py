@@ -53,7 +53,7 @@ def better(
     """Which of the guesses, in order of their probability, to take in place of the first text.
 
     It has fewer words that `made_up` finds, the fewest of all, about as many words, and all `hints`
-    that the first text has. None where no guess is better.
+    that the first text has. None if no guess is better.
 
     >>> guesses = [Guess("an old-sposed man", -0.3), Guess("an ill-disposed man", -0.4)]
     >>> better("an old-sposed man", guesses, lambda text: ["sposed"] if "sposed" in text else [])

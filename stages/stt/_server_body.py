@@ -24,7 +24,7 @@ _ROUND = ("result", "results", "data", "output", "transcription", "transcript")
 
 
 def reply_in(body: bytes, content_type: str) -> dict[str, Any] | None:
-    """The reply in OpenAI's form; None where the body is not one of these others.
+    """The reply in OpenAI's form; None if the body is not one of these others.
 
     >>> reply_in(b"Hello there.", "text/plain")
     {'text': 'Hello there.'}

@@ -93,7 +93,7 @@ class Piece:
 def transcript(
     turn: int, reply: dict[str, Any], upload: UploadedSpeech
 ) -> tuple[Transcript, Reason]:
-    """The final transcript of a reply, and the reason where its text is "".
+    """The final transcript of a reply, and the reason if its text is "".
 
     A segment that is no speech is left out of the text, with its words. Raises `NoTranscription`.
     """
@@ -145,7 +145,7 @@ def whole(text: str) -> str:
 
 
 def _pieces(text: str, segments: Sequence[dict[str, Any]]) -> list[Piece]:
-    """What can be judged on its own; one piece where the segments' text is not the reply's."""
+    """What can be judged on its own; one piece if the segments' text is not the reply's."""
     read = [(_piece(segment), segment.get("seek")) for segment in segments]
     alike = "".join("".join(piece.text for piece, _ in read).split()) == "".join(text.split())
     if not alike or not 1 < len(read) <= _MOST_SEGMENTS:
@@ -259,7 +259,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, also where it is written as text; None for anything else."""
+    """A finite number, also if it is written as text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

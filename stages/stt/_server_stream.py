@@ -28,9 +28,9 @@ class StreamedText:
         return self._heard.strip()
 
     def add(self, event: dict[str, Any]) -> str:
-        """Take an event: the partial transcript where it changed, otherwise "".
+        """Take an event: the partial transcript if it changed, otherwise "".
 
-        Raises `NoTranscription` for a text without end.
+        Raises `NoTranscription` for an endless text.
         """
         self._heard += _piece_in(event)
         if len(self._heard) > MAX_CHARACTERS:

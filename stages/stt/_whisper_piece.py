@@ -17,7 +17,7 @@ from stages.stt.speech_check import MOST_COMPRESSION, Hypothesis, Reason, judge
 log = logging.getLogger("stages.stt.whisper")
 
 _TEMPERATURES = (0.0, 0.4)
-"""The second is tried only where the first gave a phrase without end: it doubles the latency."""
+"""The second is tried only if the first gave a phrase without end: it doubles the latency."""
 
 _WINDOW_S = 30.0
 
@@ -30,7 +30,7 @@ def decode(
     hints: tuple[str, ...],
     options: Header,
 ) -> Heard:
-    """Decode a piece of at most 30 s. Raises Abandoned where the model's `cancelled` is true."""
+    """Decode a piece of at most 30 s. Raises Abandoned if the model's `cancelled` is true."""
     audio_s = len(samples) / INPUT_RATE_HZ
     if not len(samples):
         return Heard("", audio_s, "no words")

@@ -20,7 +20,7 @@ def languages_of(name: str, folder: Path) -> tuple[str, ...] | None:
 
 
 def _tokens(directory: Path) -> int | None:
-    """The size of the vocabulary; None where it cannot be read, which the load will report."""
+    """The size of the vocabulary; None if it cannot be read, which the load will report."""
     try:
         if (file := directory / "vocabulary.json").is_file():
             return len(json.loads(file.read_text("utf-8")))

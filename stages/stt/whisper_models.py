@@ -57,7 +57,7 @@ def repository(model: str) -> str | None:
 
 
 def missing_files(folder: Path) -> tuple[str, ...]:
-    """The files of a model that the folder lacks. Raises `OSError` where that cannot be seen."""
+    """The files of a model that the folder lacks. Raises `OSError` if that cannot be seen."""
     missing = [name for name in FILES if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in VOCABULARIES):
         missing.append(VOCABULARIES[0])

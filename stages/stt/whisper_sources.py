@@ -78,7 +78,7 @@ class Weights:
 
     @property
     def bytes(self) -> int:
-        """The size of the weights; 0 where there are none."""
+        """The size of the weights; 0 if there are none."""
         try:
             return (self.folder / "model.bin").stat().st_size
         except OSError:
@@ -86,7 +86,7 @@ class Weights:
 
     @property
     def english_only(self) -> bool:
-        """As the name says; a folder's name may not tell."""
+        """Whether the name says that the model is English only; a folder's name may not tell."""
         return self.name.endswith(".en")
 
     @property
@@ -173,7 +173,7 @@ def passed_over(name: str, model: str, data_dir: Path, language: str | None = No
 
 
 def configured_problem(model: str, data_dir: Path | None) -> str | None:
-    """Why what WHISPER_MODEL names cannot be used, with what to do; None if it can."""
+    """Why the model of WHISPER_MODEL cannot be used, with what to do; None if it can."""
     if model == AUTO:
         return None
     try:

@@ -209,7 +209,7 @@ def _ms(rows: int) -> int:
 
 
 def _begun(timed: deque[T], until_ms: float) -> tuple[T, ...]:
-    """Takes from the front what begins before a time."""
+    """Takes the items that begin before a time from the front."""
     begun = []
     while timed and timed[0].at_ms < until_ms:
         begun.append(timed.popleft())

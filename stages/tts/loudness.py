@@ -132,7 +132,7 @@ class LevelStream:
 
 
 def _with_halves(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """The size of each sample, or of the sound halfway to a neighbour where that is larger."""
+    """The size of each sample, or of the sound halfway to a neighbour if that is larger."""
     reach = len(_HALFWAY) // 2
     halves = np.abs(np.convolve(np.pad(samples, reach), _HALFWAY, "valid"))
     size: npt.NDArray[np.floating] = np.maximum(np.abs(samples), halves[:-1])

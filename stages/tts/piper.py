@@ -64,7 +64,7 @@ class PiperSynthesizer:
             raise PipelineError(problem)
         self.rate_hz = _rate_hz(voice)
         self.languages = _languages(voice)
-        """The code of the voice's language, None where its description does not say."""
+        """The code of the voice's language, None if its description does not say."""
         self._worker = Worker(
             "stages.tts._piper:handler",
             {"voice": str(voice), "speaker": speaker, "length_scale": length_scale},

@@ -54,9 +54,9 @@ class EnglishReading:
 def parse_lexicon(text: str, name: str) -> dict[str, str]:
     """The entries of a lexicon: lines `word = spoken words`.
 
-    Empty lines and those that begin with `#` do not count; of two entries for a word the later one
-    does. Single capitals in the spoken words are letters ("S Q L"). Raises `LexiconError`, in which
-    `name` stands for the file.
+    Empty lines and lines that begin with `#` are ignored; of two entries for a word the later one
+    counts. Single capitals in the spoken words are letters ("S Q L"). Raises `LexiconError`, in
+    which `name` stands for the file.
     """
     entries: dict[str, str] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):

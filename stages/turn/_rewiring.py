@@ -14,7 +14,7 @@ OUTPUT = "logits"
 
 
 def rewired_network(model: bytes) -> bytes:
-    """The network, without what it does not need any more. Raises `NotAModel`."""
+    """The rewired network, without the nodes that it no longer needs. Raises `NotAModel`."""
     nodes = nodes_of(model)
     makers = {name: node for node in nodes for name in node.outputs}
     users = {name: node for node in nodes for name in node.inputs}

@@ -1,4 +1,4 @@
-"""The endpointing rules alone: the slot's provider where no turn model is asked."""
+"""The endpointing rules alone: the slot's provider if no turn model is asked."""
 
 from dataclasses import dataclass
 

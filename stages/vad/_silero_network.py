@@ -64,7 +64,7 @@ def rewritten(official: bytes) -> bytes:
     Inputs: `input` [N, 576], samples of 16 bits, and of the LSTM `h` and `c` [1, N, 128]. Outputs:
     `output` [N, 1], and the state after it, `hn` and `cn`.
 
-    Raises `NotAModel` where the bytes are another network, or none.
+    Raises `NotAModel` if the bytes are another network, or none.
     """
     return _Graph(_weights(branch_constants(official, BRANCH))).model()
 
