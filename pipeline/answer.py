@@ -105,8 +105,7 @@ class Answer:
         return self._asked if self._stream is None else self._stream.provider
 
     def recognising(self, on_partial: Callable[[Transcript], None]) -> asyncio.Task[Transcript]:
-        """`recognise` in a task, which the caller owns: the one that is under way where it
-        `goes_on`."""
+        """A task of `recognise`, which the caller owns: the current one if that `goes_on`."""
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self.recognise(on_partial))
         return self._work

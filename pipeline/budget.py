@@ -7,9 +7,9 @@ may use the time that a stage leaves unused; what it overspends is charged to it
 argument, in monotonic seconds.
 
 The latency counts from the end of speech. The hard limit counts from the decision that the person
-has finished, since a person may pause or keep the push-to-talk button pressed before that. The last
-part of the hard limit is reserved for a canned line and its synthesis: a reply that earlier stages
-have not given by then is dropped.
+has finished, because a person may pause or keep the push-to-talk button pressed before that. The
+last part of the hard limit is reserved for a canned line and its synthesis: a reply that earlier
+stages have not given by then is dropped.
 """
 
 import math

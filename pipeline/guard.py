@@ -24,7 +24,7 @@ budget ends                                            SLOW after `slow_first_s`
                                                        the stream had ended there
 =====================================================  ========================================
 
-Where the process asks lighter providers first (`pipeline.ladder`), the others stand behind them.
+If the process asks lighter providers first (`pipeline.ladder`), the others follow them.
 
 While another candidate can follow, a candidate gets only a share of the time (`pipeline.shares`). A
 candidate whose share ends counts as failed only if it had already taken longer than `slow_first_s`.

@@ -1,7 +1,7 @@
 """The ladder: what a conversation does without, in a fixed order, so that it goes on. Pure.
 
 Its upper steps are the process's (`Ladder`). All sessions take them together, one step at a time,
-where the machine is strained, and take them back one at a time once it has been calm for a while:
+when the machine is strained, and take them back one at a time once it has been calm for a while:
 
 =================  =============================================  ==============================
 step               what it does without                           taken where
@@ -229,8 +229,8 @@ def steps_down(attempt: Attempted, budget: TurnBudget, now: float, *, begun: boo
     """Whether a failed stage of a turn takes its step down; else it is tried again once the turn is
     decided.
 
-    It takes the step where the turn was decided before the attempt, where the reply has `begun`,
-    and where the answer is accepted and the turn's `budget` leaves no time to try again.
+    It takes the step if the turn was decided before the attempt, if the reply has `begun`, or if
+    the answer is accepted and the turn's `budget` leaves no time to try again.
     """
     if not attempt.ahead or begun:
         return True

@@ -28,7 +28,7 @@ reply without a fault has gone to its voice. Assumed value."""
 class Awaited:
     """The reply that a turn waits for.
 
-    `wish` is a sentence without text, in the reply's voice and language; None where nothing is
+    `wish` is a sentence without text, in the reply's voice and language; None if nothing is
     spoken. `opens` says that the reply answers nothing. `source` tells for which stage and provider
     the turn waits.
     """

@@ -355,7 +355,7 @@ class Playout:
     def sentence_over_at(self, now: float) -> float | None:
         """When the sentence that is heard at `now` will have been heard, if no frame is late.
 
-        `now` between two sentences and where nothing is heard. None during a pause, and where more
+        `now` between two sentences and while nothing is heard. None during a pause, and if more
         of the sentence's audio may come.
         """
         if self._held is not None:

@@ -52,7 +52,7 @@ _Ending = Literal["sentence", "quote", "case", "number", "count", "clause", "non
 class SentenceSplitter:
     """Cuts one reply. Pieces have no space round them and single spaces inside.
 
-    Joined by spaces the pieces give the text again, except where it was cut without white space:
+    Joined by spaces, the pieces give the text again, except where it was cut without white space:
     after 。！？ and the like, in a script without spaces, and inside a word of more than
     `LONGEST_CHARS`.
     """

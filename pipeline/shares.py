@@ -1,9 +1,9 @@
 """How a call's time is shared between the candidates that may be asked for it. Pure.
 
 A call has a limit, and a time at which its first useful item is wanted, which may come before. A
-candidate with another one behind it keeps `NEXT_S` of the wanted time free for that one, at most
-half. Once the wanted time is over, it gets half of what is left. What the next candidate needs is
-kept free of the limit in any case, at most half of what is left.
+candidate that another one can follow keeps `NEXT_S` of the wanted time free for that one, at most
+half. Once the wanted time is over, it gets half of what is left. In any case the time that the next
+candidate needs is kept free of the limit, at most half of what is left.
 """
 
 import math

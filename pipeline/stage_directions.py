@@ -65,8 +65,8 @@ def is_direction(span: str) -> bool:
 def is_word(span: str, before: str, after: str) -> bool:
     """Whether what looks like a direction in round brackets is a word of the sentence around it.
 
-    `before` and `after` are the text on either side. It is one behind a word, if it is a name, or
-    if the sentence goes on in lower case.
+    `before` and `after` are the text on either side. After a word it is one if it is a name, or if
+    the sentence goes on in lower case.
     """
     bare = span.strip()
     if not before.rstrip()[-1:].isalnum():

@@ -40,7 +40,7 @@ class BaseAddress:
 
         A path is taken as it is, without the endpoint that it may end in; without a path it is
         `/v1`. A user and a password become basic authentication, `api_key` a bearer token, or what
-        Azure expects where the query has an `api-version`.
+        Azure expects if the query has an `api-version`.
         """
         try:
             url = httpx.URL(text)

@@ -20,7 +20,7 @@ NO_SOUND = np.zeros(0, np.int16)
 
 @dataclass(frozen=True, slots=True)
 class RemoteReply:
-    """A message of the worker, with the sound that came behind it; `last` ends the call."""
+    """A message of the worker, with the sound that came after it; `last` ends the call."""
 
     kind: str
     fields: Fields

@@ -14,7 +14,7 @@ GONE_S: Final = 0.001
 class WebhookLease:
     """A process's lease of one webhook, which it takes, renews and gives up.
 
-    `token` is the process's own. It is about nobody, as a webhook's progress is.
+    `token` is the process's own. A lease, like a webhook's progress, holds no person's data.
     """
 
     def __init__(self, store: Store, name: str, token: bytes) -> None:

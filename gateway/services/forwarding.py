@@ -219,7 +219,7 @@ def answer_head(
     endpoint: Endpoint,
     prefix: bytes,
 ) -> Headers:
-    """The header lines for the client, who reaches the service behind `prefix`.
+    """The header lines for the client, which reaches the service at `prefix`.
 
     Raises `RefusedAnswer` if it is no valid answer.
     """

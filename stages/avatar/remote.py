@@ -34,7 +34,7 @@ OVERHANG_MS = 500
 class RemoteAnimator:
     """A `pipeline.stage.Animator` over HTTP.
 
-    `base_url` is the server's address; `/v1` is added where it has no path. Raises `ValueError` for
+    `base_url` is the server's address; `/v1` is added if it has no path. Raises `ValueError` for
     an unusable URL or key.
     """
 

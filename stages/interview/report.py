@@ -225,7 +225,7 @@ def cut_note(number: int, language: str) -> str:
 
 
 def lost_note(number: int, lost_ms: int, language: str) -> str:
-    """A sentence about an uploaded answer of which so much could not be read before its end."""
+    """A sentence about an uploaded answer of which a part before its end could not be read."""
     seconds = -(-lost_ms // 1000)
     return feedback_lines(language).notes["lost"].format(number, seconds)
 

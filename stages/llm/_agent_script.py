@@ -2,8 +2,8 @@
 
 Models that learnt from transcripts of agents (ReAct: Yao et al., 2022) begin lines with "Thought:",
 "Action:", "Action Input:" and "Observation:", and what they say with "Final Answer:". Where that
-label does not come, `stages.llm._thoughts` knows what behind a thought is said; behind a call
-nothing is, since it rests on a result that the model made up.
+label does not come, `stages.llm._thoughts` finds the speech after a thought. Text after a call is
+not spoken, because it rests on a result that the model made up.
 """
 
 import re
@@ -43,7 +43,7 @@ _ACTIONS = frozenset(("action", "tool", "aktion", "行动", "动作"))
 """A call, if it names a function."""
 
 _FINAL = frozenset(("final answer", "final response", "endgültige antwort", "最终答案"))
-"""What is said begins behind these, also where no thought came before."""
+"""Speech begins after these labels, also if no thought came before."""
 
 _QUESTIONS = frozenset(("question", "next question", "frage"))
 _ANSWERS = _FINAL | frozenset(
@@ -55,7 +55,7 @@ _ANSWERS = _FINAL | frozenset(
 _PLAIN = _THOUGHTS | _CALLS | _FINAL
 _ALL = _PLAIN | _ANSWERS | _QUESTIONS
 _AFTER = _THOUGHTS | _CALLS | _QUESTIONS
-"""The labels that count: in what is said, in the script, and behind its answer."""
+"""The labels that count: in speech, in the script, and after its answer."""
 
 _MARKS = r"[ \t]*(?:>[ \t]?)?(?:\#{1,4}[ \t]*)?[*_]{0,3}"
 _NAME = rf"({'|'.join(sorted(_ALL, key=len, reverse=True))})(?:[ \t]?\d{{1,2}})?"

@@ -11,7 +11,7 @@ from typing import Literal
 from pipeline.stage_directions import LONGEST, is_direction, may_be_direction
 
 _LONGEST_ROW = 600
-"""A line that begins with "|" and has no end yet after so many characters is a table's."""
+"""A line that begins with "|" and has no end yet after this many characters is a table's."""
 
 _UNDECIDED = re.compile(
     r"[ \t]*(?:`{1,2}|~{1,2}|#{1,6}|[-+•]|\*{1,3}|>|\d{1,3}[.)]?|(?:[-*_][ \t]*){2,})?", re.ASCII

@@ -89,7 +89,7 @@ class DecodeQueue:
         return self._waiting.pop(0).job if self._waiting else None
 
     def cost_s(self, audio_s: float) -> float:
-        """How long a decode of so much audio should take."""
+        """How long a decode of this much audio should take."""
         return (audio_s + _SET_UP_S) * self._second_s
 
     def decoded(self, audio_s: float, seconds: float) -> None:

@@ -37,7 +37,7 @@ log = logging.getLogger("stages.stt")
 class OpenAITranscriber:
     """A `pipeline.stage.Transcriber` over HTTP.
 
-    `base_url` is the server's address; `/v1` is added where it has no path. `word_times` asks
+    `base_url` is the server's address; `/v1` is added if it has no path. `word_times` asks
     for each word's times, which costs servers another pass. `stream` asks for partial text; servers
     that cannot stream answer as usual. Raises `ValueError` for an unusable URL or key.
     """

@@ -58,8 +58,8 @@ class PocketsphinxTranscriber:
         """Begin an utterance. Partials come at most every 300 ms of audio, when they changed.
 
         A text is "" if it is no speech by `stages.stt.speech_check`: of silence, or in a loop.
-        `hints` are ignored, since the bundled language model has no place for them, and so is
-        `language`, since it is English.
+        `hints` are ignored, because the bundled language model has no place for them, and so is
+        `language`, because the model is English.
         """
         return WorkerRecognition(self._worker, turn, _MESSAGE_SAMPLES, on_partial, load=self.load)
 

@@ -90,7 +90,7 @@ class Hypothesis:
 
     `avg_logprob` is the mean logarithm of a token's probability, `no_speech_prob` the probability
     that there is no speech, `loudest_db` the level of the loudest 50 ms (RMS, full scale 0); each
-    is None where it is not known. `hints` are the terms that the recogniser was given, in order.
+    is None if it is not known. `hints` are the terms that the recogniser was given, in order.
     `compression_ratio` is the recogniser's own, and tells of a loop that it has shortened.
     `language` is the code of what is spoken, if that is known.
     """

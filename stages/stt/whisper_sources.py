@@ -65,7 +65,7 @@ class Weights:
     """A model's files on this machine.
 
     `name` is one of `NAMES`, or the folder as it was configured. `source` completes "Whisper base,
-    …"; `advice` says what to do where the files are damaged. `hashes` are SHA-256 by file name, for
+    …"; `advice` says what to do if the files are damaged. `hashes` are SHA-256 by file name, for
     the files whose hash is known.
     """
 

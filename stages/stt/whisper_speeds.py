@@ -63,7 +63,7 @@ def cores() -> int:
 def read(file: Path, facts: Mapping[str, str | int]) -> dict[str, float]:
     """The seconds for an answer by `Weights.identity`, as measured on this machine.
 
-    Empty where nothing was measured, or on another machine, or the file is not readable.
+    Empty if nothing was measured, or on another machine, or if the file is not readable.
     """
     try:
         kept: Any = json.loads(file.read_bytes())

@@ -39,7 +39,7 @@ def _address(text: str) -> str:
 class HttpToolSpec(BaseModel):
     """One function, and the endpoint that runs it.
 
-    Sessions have it where their client names it, and all of them where it is `always` there.
+    A session has it if its client names it; with `always`, every session has it.
     `filler` is said while it runs and takes long; "" says nothing.
     """
 
