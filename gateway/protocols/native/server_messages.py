@@ -59,7 +59,7 @@ class AudioOutFields(TypedDict):
 
 
 class InterviewFields(TypedDict):
-    """The progress of the interview."""
+    """How far the interview is."""
 
     currentQuestion: int
     totalQuestions: int
