@@ -143,8 +143,10 @@ class AgentScript:
             if _thoughts.is_said(self._thought, self._held):
                 return (self._label + self._held)[:MOST_KEPT]
             said = _thoughts.behind(self._held)
-            if len(said) <= MOST_KEPT:
-                return said
+            kept = said[:MOST_KEPT]
+            if kept == said or _thoughts.is_speech(kept):
+                return kept
+            return _thoughts.at_the_end(said)[:MOST_KEPT] or kept
         said = _thoughts.at_the_end(self._held)
         return said if len(said) <= MOST_KEPT else ""
 

@@ -39,10 +39,12 @@ _PLAN = re.compile(
     re.IGNORECASE,
 )
 _ABOUT = re.compile(
-    r"\b(?:they|them|their|they['’]re|he|she|him|his|her|vague|nervous|sie wirkt|er wirkt)\b"
-    "|[他她]",
+    r"\b(?:they|them|their|they['’]re|he|she|him|his|her|vague|nervous|sie wirkt|er wirkt)\b",
     re.IGNORECASE,
 )
+_HE = re.compile("(?<![其吉排利])[他她](?!人)")
+"""He or she, and not the other words that are written with the sign: 其他 is "other"."""
+
 _TO = re.compile(
     r"\b(?:[Yy]ours?|[Yy]ou(?:['’]\w+)?|[Tt]ell me|[Ww]alk me|[Dd]ich|[Dd]ir|[Dd]ein\w*|Sie|Ihnen"
     r"|Ihre?\w?|[Vv]ous|[Vv]otre|[Uu]sted)\b|你|您"
@@ -50,8 +52,18 @@ _TO = re.compile(
 
 
 _SENTENCES = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
+_NEXT = re.compile(r"\s*I should (?:ask|wait)\b[^.!?…]*+[.!…]*\s*\Z", re.IGNORECASE)
+"""A line of one sentence that nobody says to the person, wherever it stands."""
+
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 _ASKS = re.compile("[?？]")
+_CLOSE = r"""["'”’»*_`)\]」』）】]*"""
+"""What may stand behind the end of a sentence that is in bold, quoted or in brackets."""
+
+_SENTENCE = re.compile(
+    rf"\S.*?(?:(?<![.!?…])[.!?…]++{_CLOSE}+(?=\s|\Z)|[。！？]+{_CLOSE}+|\Z)", re.DOTALL
+)
+_QUESTION = re.compile(rf"[?？]{_CLOSE}\s*\Z")
 
 
 def is_said(label: str, text: str) -> bool:
@@ -80,29 +92,53 @@ def behind(text: str) -> str:
     if not label_line.strip():
         thought, _, after = re.sub(r"\n[ \t]+(?=\n)", "\n", rest).lstrip("\n").partition("\n\n")
         rest = after if after.strip() and not _speaks(thought) else f"{thought}\n\n{after}"
-    if said := _unplanned(rest.strip("\n").split("\n")):
-        return said
+    lines = rest.strip("\n").split("\n")
+    while lines and (not lines[0].strip() or (_plans(lines[0]) and "?" not in lines[0])):
+        del lines[0]
+    if lines:
+        return _without_next(lines)
     # A reply is better than none, for which another model would be asked.
     return " ".join(one for one in _SENTENCES.split(label_line.strip()) if _is_to_the_person(one))
+
+
+def is_speech(text: str) -> bool:
+    """Whether a sentence of the text is to the person."""
+    return any(map(_asks_or_is_to, _sentences(text)))
 
 
 def at_the_end(text: str) -> str:
     """What is said of long thoughts, of which `text` is the end: the last paragraph, or the last
     line or sentence where there is only one. It is said if it is to the person.
 
-    >>> at_the_end("and so on.\\n\\nI should ask for numbers.\\n\\nHow fast is it?")
-    'How fast is it?'
+    >>> at_the_end("and so on.\\n\\nI should ask for numbers.\\n\\n**How fast is it?**")
+    '**How fast is it?**'
     """
     _, *paragraphs = _PARAGRAPHS.split(text.strip())
-    if paragraphs:
-        said = _unplanned(paragraphs[-1].split("\n"))
-        sentences = _sentences(said)
-        if any(_ABOUT.search(one) and not _TO.search(one) for one in sentences):
-            said = sentences[-1]
-        return said if _is_speech(said) else ""
     *lines, last = text.rstrip().split("\n")
-    said = last if lines else "".join(_sentences(last)[-1:])
-    return said if _is_speech(said) and not _ABOUT.search(said) else ""
+    if paragraphs:
+        said = _behind_remarks(_unplanned(paragraphs[-1].split("\n")))
+    elif lines:
+        said = _behind_remarks(last)
+    else:
+        said = "".join(_sentences(last)[-1:])
+        if _is_about(said):  # in one line with the thoughts, also a question
+            return ""
+    return said if is_speech(said) else ""
+
+
+def _without_next(lines: list[str]) -> str:
+    """The lines without those that only plan, and without what stands between those and is not
+    to the person."""
+    runs: list[list[str]] = [[]]
+    for line in lines:
+        if _NEXT.match(line) and _plans(line) and not _ASKS.search(line):
+            runs.append([])
+        else:
+            runs[-1].append(line)
+    texts = ["\n".join(run) for run in runs if any(map(str.strip, run))]
+    if len(runs) == 1:
+        return texts[0]
+    return "\n".join(filter(is_speech, texts)) or texts[-1]
 
 
 def _unplanned(lines: list[str]) -> str:
@@ -115,19 +151,33 @@ def _unplanned(lines: list[str]) -> str:
         else:
             runs[-1].append(line)
     texts = [text for run in runs if (text := "\n".join(run).strip())]
-    return next(filter(_is_speech, reversed(texts)), texts[-1] if texts else "")
+    return next(filter(is_speech, reversed(texts)), texts[-1] if texts else "")
+
+
+def _behind_remarks(text: str) -> str:
+    """What stands behind the last sentence that is about the person and asks nothing."""
+    start = 0
+    for found in _SENTENCE.finditer(text):
+        if _is_about(found[0]) and not _QUESTION.search(found[0]):
+            start = found.end()
+    return text[start:].strip()
 
 
 def _sentences(text: str) -> list[str]:
-    return [sentence for sentence in _SENTENCES.split(text) if sentence]
+    return _SENTENCE.findall(text)
 
 
-def _is_speech(text: str) -> bool:
-    return any(_is_to_the_person(sentence) for sentence in _sentences(text))
+def _is_about(sentence: str) -> bool:
+    about = _ABOUT.search(sentence) or _HE.search(sentence)
+    return about is not None and not _TO.search(sentence)
+
+
+def _asks_or_is_to(sentence: str) -> bool:
+    return not _plans(sentence) and bool(_QUESTION.search(sentence) or _TO.search(sentence))
 
 
 def _is_to_the_person(sentence: str) -> bool:
-    return not _plans(sentence) and bool(sentence.endswith(("?", "？")) or _TO.search(sentence))
+    return not _plans(sentence) and (sentence.endswith("?") or _TO.search(sentence) is not None)
 
 
 def _speaks(text: str) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.llm._agent_script import AgentScript
+from stages.llm._agent_script import MOST_KEPT, AgentScript
 from stages.llm._spoken import LIMIT, SpokenText
 
 
@@ -339,6 +339,7 @@ LONG = "The answer names a cache. It does not say what is kept in it.\n" * 80
         (f"Thought: {LONG}I should ask for numbers.\nHow fast is it?", "How fast is it?"),
         (f"Thought: {LONG}\nI should ask.\nThey are vague. How fast is it?\n", "How fast is it?"),
         (f"Thought: {LONG.replace(chr(10), ' ')}How fast is it?", "How fast is it?"),
+        (f"Thought: {LONG.replace(chr(10), ' ')}“How fast is it?”", "“How fast is it?”"),
         (f"Reasoning: you said so.\n{LONG}\nHow fast is it?", "How fast is it?"),
         (f"推理：{LONG}\n\n他们很紧张。为什么？", "为什么？"),
         (f"Thought: {LONG}\nFinal Answer: Why?", "Why?"),
@@ -346,7 +347,6 @@ LONG = "The answer names a cache. It does not say what is kept in it.\n" * 80
         (f"Thought: {LONG}\nI should ask how fast it is.", ""),
         (f"Thought: {LONG}\nIt was a good answer.", ""),
         (f"Thought: {LONG.replace(chr(10), ' ')}Do they know?", ""),
-        (f"Thought: Hm.\n{'Do you agree? ' * 200}", ""),
         ("Thought: Hm.\nIt is fast.\nI should ask why.\nWhy is it fast?", "Why is it fast?"),
         ("Thought: Hm.\nWhy is it fast?\nI should wait.", "Why is it fast?"),
     ],
@@ -356,6 +356,72 @@ def test_of_long_reasoning_nothing_but_its_question_is_spoken(text: str, said: s
     for parts in ([text], [text[at : at + 7] for at in range(0, len(text), 7)]):
         script = AgentScript()
         assert "".join([*map(script.push, parts), script.finish()]) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\n\n**How fast is it?**", "**How fast is it?**"),
+        ('\n\n"How fast is it?"', '"How fast is it?"'),
+        ("\n\n“How fast is it?”", "“How fast is it?”"),
+        ("\n\n“为什么？”", "“为什么？”"),
+        ("\n\nHow fast is it (roughly?)", "How fast is it (roughly?)"),
+        ("\n\n[How fast is it?]", "[How fast is it?]"),
+        ("\n**How fast is it?**", "**How fast is it?**"),
+        ("\nHow do they agree?", "How do they agree?"),
+        ("\nYou led two teams. How did you end their row?",) * 2,
+        ("\nThey are vague. How fast is it?", "How fast is it?"),
+        ("\n\nHow do they agree? Take your time.",) * 2,
+        ("\n还有其他例子吗？", "还有其他例子吗？"),
+        ("\n你还有其他例子吗？", "你还有其他例子吗？"),
+        ("\n\n请看其他例子。为什么？", "请看其他例子。为什么？"),
+        ("\n\n他很紧张。“为什么？”", "“为什么？”"),
+    ],
+    ids=map(str, range(15)),
+)
+def test_a_question_behind_long_reasoning_is_spoken_in_any_form(text: str, said: str) -> None:
+    for line in (LONG.rstrip(), LONG.replace("\n", " ").rstrip()):
+        script = AgentScript()
+        assert script.push(f"Thought: {line}{text}") + script.finish() == said.lstrip()
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("Thought: Hm.\n", "Let us plan a chat.\nSay the user is offline.\nWhat do you lose?"),
+        ("Thought: Hm.\n", "Let us plan.\nThe candidate needs most votes.\nHow is a tie resolved?"),
+        ("Thought: Hm.\n", "Thank you for your time.\nWe have to stop here.\nGoodbye!"),
+        ("Thought: Hm.\n\n", "Thank you.\n\nI need to hear more of it.\n\nHow fast is it?"),
+        ("Thought: Hm.\n", "Fine.\nMy next question is on shards.\nHow would you do it?"),
+        ("Thought: Hm.\n", "Fine.\nI should ask first. Name a bug.\nWhy did it come?"),
+        ("", "分析：其他部分很清楚。请举例。"),
+    ],
+    ids=map(str, range(7)),
+)
+def test_a_short_reply_with_a_line_like_a_plan_is_spoken_whole(label: str, text: str) -> None:
+    script = AgentScript()
+    assert script.push(label + text) + script.finish() == text
+
+
+def test_a_line_between_that_only_plans_takes_no_word_to_the_person() -> None:
+    script = AgentScript()
+    script.push("Thought: Hm.\nThank you for that.\nI should ask why.\nWhy is it fast?")
+    assert script.finish() == "Thank you for that.\nWhy is it fast?"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("You told me so. " * 130 + "\n\nWhy?", ("You told me so. " * 130)[:MOST_KEPT]),
+        (LONG[:3_000] + "\n\nWhy?", "Why?"),
+        (LONG[:3_000], LONG[:MOST_KEPT]),
+    ],
+    ids=["to the person", "reasoning", "without a question"],
+)
+def test_of_a_reply_too_long_to_be_spoken_something_is(text: str, said: str) -> None:
+    script = AgentScript()
+    script.push(f"Thought: Hm.\n{text}")
+    assert script.finish() == said
 
 
 def test_what_is_kept_behind_a_thought_has_a_bound() -> None:
