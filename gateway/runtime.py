@@ -22,6 +22,7 @@ from gateway.live.journals import Journals
 from gateway.live.load_samples import LoadSamples
 from gateway.live.pressure import KINDS, Kind, LoadSample, Pressure
 from gateway.live.registry import LiveSessions
+from gateway.live.sideband import ControlledCalls
 from gateway.media import noise_reduction
 from gateway.observe.loop_lag import LoopLag
 from gateway.observe.metrics import Metrics
@@ -87,6 +88,8 @@ class Runtime:
             pressure=pressure,
             elsewhere=self.elsewhere,
         )
+        self.controlled = ControlledCalls()
+        """The live calls that may have sidebands."""
         self.load = None if pressure is None else LoadSamples(pressure, settings.memory_mb)
         """Measures the load, once somebody runs it."""
         self.metrics = Metrics()

@@ -130,7 +130,7 @@ class Connection(Generic[P]):
             async with asyncio.TaskGroup() as tasks:
                 self._watching = tasks.create_task(self._watch())
                 self._out_of_band = OutOfBandReplies(self._calls.responders, tasks, self.emit)
-                self._perform_all(self._dialect.begin())
+                self.perform(self._dialect.begin())
                 self._transport.attach(self)
                 await self._converse()
                 self._leaving.set()  # the client's messages are ignored from here on
@@ -295,7 +295,8 @@ class Connection(Generic[P]):
         try:
             now = self._loop.time()
             self._input.pacer.count(now)
-            self._perform_all(self._dialect.parse(data, now))
+            for command in self._dialect.parse(data, now):
+                self._perform(command)
             self._spoke.set()
         except ProtocolError as error:
             self._complain(error)
@@ -314,8 +315,9 @@ class Connection(Generic[P]):
 
     # --- commands ----------------------------------------------------------------------------
 
-    def _perform_all(self, commands: Sequence[Command]) -> None:
-        for command in commands:
+    def perform(self, commands: Sequence[Command]) -> None:
+        """Do what the dialect or a sideband says. Raises `ProtocolError` and `Flooded`."""
+        for command in () if self._leaving.is_set() else commands:
             self._perform(command)
 
     def _perform(self, command: Command) -> None:

@@ -52,6 +52,24 @@ class Flooded(Exception):
     """The client sends more messages or audio than a conversation needs."""
 
 
+class MessageRate:
+    """How many messages a client may send: `MESSAGES_PER_S` after a burst of `MESSAGES_BURST`."""
+
+    __slots__ = ("_allowance", "_counted_at")
+
+    def __init__(self) -> None:
+        self._allowance = MESSAGES_BURST
+        self._counted_at = 0.0
+
+    def count(self, now: float) -> None:
+        """Count a message. Raises `Flooded` for one too many."""
+        refilled = self._allowance + (now - self._counted_at) * MESSAGES_PER_S
+        self._allowance = min(MESSAGES_BURST, refilled) - 1
+        self._counted_at = now
+        if self._allowance < 0:
+            raise Flooded(f"more than {MESSAGES_PER_S:.0f} messages a second")
+
+
 class IngressPacer(Generic[P]):
     """One session's pacer. Call `take` for audio, `follow` for commands, and `drain` at `due`.
 
@@ -69,8 +87,7 @@ class IngressPacer(Generic[P]):
         self._waiting_bytes = 0
         self._waiting_ms = 0.0
         self._waiting_requests = 0
-        self._allowance = MESSAGES_BURST
-        self._counted_at = 0.0
+        self._rate = MessageRate()
 
     @property
     def waiting(self) -> bool:
@@ -91,11 +108,7 @@ class IngressPacer(Generic[P]):
 
         Raises `Flooded` beyond `MESSAGES_PER_S` after a burst of `MESSAGES_BURST`.
         """
-        refilled = self._allowance + (now - self._counted_at) * MESSAGES_PER_S
-        self._allowance = min(MESSAGES_BURST, refilled) - 1
-        self._counted_at = now
-        if self._allowance < 0:
-            raise Flooded(f"more than {MESSAGES_PER_S:.0f} messages a second")
+        self._rate.count(now)
 
     def take(self, data: P, duration_ms: float, now: float) -> bool:
         """Feed audio at once, unless it is ahead; returns whether it waits.

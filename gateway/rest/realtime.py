@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.live.client_secrets import ClientSecret, find_secret, make_secret
+from gateway.live.sideband import Sidebands, makers_of, names_of
 from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
 from gateway.protocols.openai_realtime.opening import error_body
@@ -29,7 +30,15 @@ from gateway.runtime import Runtime
 from gateway.security import ApiKeys, Grant, bearer, may_connect, origin_of
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
 from gateway.transports.websocket.endpoint import address_of
-from gateway.transports.websocket.realtime import NO_SESSION, joins, new_id, opened
+from gateway.transports.websocket.realtime import (
+    CALL_PREFIX,
+    NO_CALL,
+    NO_CALL_TEXT,
+    NO_SESSION,
+    joins,
+    new_id,
+    opened,
+)
 
 SDP = "application/sdp"
 MULTIPART = "multipart/form-data"
@@ -98,23 +107,27 @@ class RealtimeEndpoints:
         until = None if secret is None else secret.until
         if grant is not None:
             until = self._runtime.access.until(grant)
+        sidebands = Sidebands(dialect, makers_of(secret, grant))
         try:
             answered = await self._webrtc.answer(
-                session_id, sdp, dialect, address_of(request), until=until
+                session_id, sdp, dialect, address_of(request), until=until, sidebands=sidebands
             )
         except OfferError as error:
             raise Failure(400, "invalid_offer", error.reason, "sdp") from None
-        headers = {"location": f"{CALLS}/rtc_{answered.id}", "cache-control": "no-store"}
+        self._runtime.controlled.add(answered.id, sidebands)
+        location = f"{CALLS}/{CALL_PREFIX}{answered.id}"
+        headers = {"location": location, "cache-control": "no-store"}
         return Response(answered.sdp, 201, headers, media_type=SDP)
 
     async def _hang_up(self, request: Request) -> Response:
         self._check_origin(request)
-        await self._admitted(request)
-        call = str(request.path_params["call"]).removeprefix("rtc_")
-        if not self._webrtc.hang_up(call):
-            raise Failure(
-                404, "call_not_found", "There is no such call, or it has ended.", "call_id"
-            )
+        secret = await self._admitted(request)
+        call_id = str(request.path_params["call"]).removeprefix(CALL_PREFIX)
+        anybody = secret is None and self._runtime.access.open
+        names = None if anybody else names_of(secret, request.scope.get(GRANT))
+        known = self._runtime.controlled.find(call_id, names) is not None
+        if not (known and self._webrtc.hang_up(call_id)):
+            raise Failure(404, NO_CALL, NO_CALL_TEXT, "call_id")
         return Response(status_code=200)
 
     async def _secret(self, request: Request) -> Response:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from gateway.ice import links, parse_ice_servers, split
 from gateway.interviews.sessions import SESSION_ID, NoSuchSession
+from gateway.live.sideband import Sidebands
 from gateway.protocols.dialect import Dialect
 from gateway.rest.access import CHALLENGE, WRONG, Maker, enter, is_person, maker_of, until
 from gateway.rest.problems import NO_PLACE, RETRY, UNSUPPORTED_MEDIA_TYPE, Kind, Problem
@@ -81,6 +82,7 @@ class Signalling:
         until: float | None = None,
         replaces: bool = False,
         purpose: Purpose = "call",
+        sidebands: Sidebands | None = None,
     ) -> "Answered":
         """Answer an offer of a client at `address`: see `Peers.answer`.
 
@@ -97,6 +99,7 @@ class Signalling:
                 until=until,
                 replaces=replaces,
                 purpose=purpose,
+                sidebands=sidebands,
             )
         except PeerRefused as error:
             raise NO_PLACE(str(error), headers=RETRY) from None

@@ -9,7 +9,7 @@ from gateway.rest.subpath import without
 from gateway.transports.http import HttpProtocol, Turned
 from gateway.transports.websocket.protocol import WebSocketProtocol
 from gateway.workers.handover import Told, give
-from gateway.workers.routes import websocket_way
+from gateway.workers.routes import Way, websocket_way
 from gateway.workers.siblings import Siblings
 from gateway.workers.tunnel import Tunnels
 
@@ -133,8 +133,7 @@ class _Routed(HttpProtocol):
         siblings = self.door.siblings
         if self.arrived is not None and (self.arrived[0].hops >= MOST_HOPS or siblings.accepting()):
             return False
-        path, _, query = self.url.decode("latin-1").partition("?")
-        worker = siblings.place(websocket_way(without(unquote(path), self.door.subpath), query))
+        worker = siblings.place(_way(self.url, self.door.subpath))
         if worker == siblings.index:
             return False
         if not self.door.give(worker, self, self._head(self.headers) + rest):
@@ -156,4 +155,10 @@ class _Routed(HttpProtocol):
             if scope is not None:
                 scope["client"] = made.client
                 scope["scheme"] = "wss"
-        self.door.siblings.enter(made, lambda: not made.transport.is_closing())
+        if _way(self.url, self.door.subpath).kind != "worker":  # a sideband takes no place
+            self.door.siblings.enter(made, lambda: not made.transport.is_closing())
+
+
+def _way(url: bytes, subpath: str) -> Way:
+    path, _, query = url.decode("latin-1").partition("?")
+    return websocket_way(without(unquote(path), subpath), query)

@@ -78,7 +78,7 @@ def way_of(method: str, path: str, query: str, workers: int) -> Way:
         if path == PHONE:  # no call is told to come where all places are taken, if others are free
             return Way("begin")
         if path == CALLS:
-            return Way("begin", _named(query))
+            return Way("begin", _parameter(query, "session_id"))
         if (found := WHIP.fullmatch(path)) is not None:
             return Way("begin", found[1])
         if (found := WHEP.fullmatch(path)) is not None:
@@ -96,7 +96,9 @@ def websocket_way(path: str, query: str) -> Way:
         return Way("begin", found[1])
     if path == RTVI:
         return Way("begin")
-    return Way("begin", _named(query)) if path in (REALTIME, LIVE) else HERE
+    if path == REALTIME and (call_id := _parameter(query, "call_id")) is not None:
+        return Way("worker", worker=marked(call_id))
+    return Way("begin", _parameter(query, "session_id")) if path in (REALTIME, LIVE) else HERE
 
 
 def way_by_body(way: Way, body: bytes) -> Way:
@@ -123,5 +125,5 @@ def least(states: Sequence[int], loads: Sequence[int], here: int) -> int:
     return min(accepting, key=lambda worker: (loads[worker], worker != here), default=here)
 
 
-def _named(query: str) -> str | None:
-    return parse_qs(query).get("session_id", [None])[0]
+def _parameter(query: str, name: str) -> str | None:
+    return parse_qs(query).get(name, [None])[0]

@@ -25,6 +25,13 @@ Story = Callable[[], Coroutine[Any, Any, None]]
 
 _names = itertools.count(1)
 
+WEATHER: Event = {
+    "type": "function",
+    "name": "weather",
+    "description": "The weather at a place.",
+    "parameters": {"type": "object", "properties": {"place": {"type": "string"}}},
+}
+
 
 def pcm(speech_ms: int, silence_ms: int = 0, rate_hz: int = RATE_HZ) -> bytes:
     """A tone that the detector takes for speech, and silence after it: 16 bits, mono."""
@@ -49,6 +56,13 @@ def manual() -> Event:
     """A session whose client ends the turns."""
     audio = {"input": {"turn_detection": None, "transcription": {"model": "whisper-1"}}}
     return {"type": "realtime", "audio": audio}
+
+
+def text_of(response: Event) -> str:
+    """What the one message of a response says."""
+    [message] = response["output"]
+    [part] = message["content"]
+    return str(part.get("transcript", part.get("text")))
 
 
 class Talk(EventLog):
@@ -141,3 +155,12 @@ class RealtimeGateway(Doorway):
                     await talk.until("session.updated")
                 yield talk
             await talk.reader  # reads on while the connection closes, or closing would take long
+
+    @asynccontextmanager
+    async def sideband(self, call_id: str, key: str | None = None) -> AsyncIterator[Talk]:
+        """A sideband of a call."""
+        async with self.client(key) as client:
+            async with client.realtime.connect(call_id=call_id) as connection:
+                talk = Talk(connection)
+                yield talk
+            await talk.reader

@@ -165,11 +165,18 @@ class OpenAiRealtime:
             events += self._replies.audio(frame.turn, data, frame.at_ms, duration_ms)
         return self._messages(events)
 
+    def joined(self) -> Sequence[str]:
+        """The messages for a sideband that comes to the session as it is; none before it stands."""
+        return [self._created()] if self._ready else []
+
+    def _created(self) -> str:
+        payload = self.session.payload(self._requests.session_id)
+        return self._message({"type": "session.created", "session": payload})
+
     def _begin(self, ready: SessionReady) -> list[str]:
         self._ready = True
         self._requests.session_id = ready.session_id
-        payload = self.session.payload(ready.session_id)
-        created = self._message({"type": "session.created", "session": payload})
+        created = self._created()
         early, self._early, self._early_bytes = self._early, [], 0
         # The API has no place for what the session's language lacks.
         told = [error_event(code, text, server=True) for code, text in ready.notices]

@@ -9,7 +9,8 @@ import logging
 from aiortc import RTCDataChannel, RTCRtpTransceiver
 
 from gateway.live.connection import Connection
-from gateway.protocols.dialect import Dialect
+from gateway.live.sideband import Sidebands
+from gateway.protocols.dialect import CloseCode, Dialect
 from gateway.protocols.native import NativeDialect
 from gateway.runtime import Runtime
 from gateway.status import MediaCounts
@@ -21,6 +22,7 @@ from gateway.transports.webrtc.receiving import Reception
 from gateway.transports.webrtc.rejected import mids_of
 from gateway.transports.webrtc.sending import Transmission
 from gateway.transports.webrtc.transport import PeerTransport
+from pipeline.frames import Samples
 
 logger = logging.getLogger("parley.webrtc")
 
@@ -31,7 +33,7 @@ class Peer(PeerLink):
     `address` is its client's, whose credential says `until` when it may go on. The data channel
     speaks `dialect`. With `waits` the session begins with the peer's first message, or a second
     after the connection stands; without, when the data channel opens. With the purpose "ingest" it
-    is heard here, and hears nothing.
+    is heard here, and hears nothing. Its `sidebands` end with it.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Peer(PeerLink):
         address: str | None = None,
         until: float | None = None,
         purpose: Purpose = "call",
+        sidebands: Sidebands | None = None,
     ) -> None:
         super().__init__(session_id, network)
         self.purpose = purpose
@@ -53,6 +56,7 @@ class Peer(PeerLink):
         self._runtime = runtime
         self._dialect = NativeDialect() if dialect is None else dialect
         self._transport = PeerTransport(session_id, self.hang_up, waits=waits)
+        self._sidebands = self._transport.sidebands = sidebands
         self._reception: Reception | None = None
         self._pc.on("datachannel", self._opened)
 
@@ -73,6 +77,8 @@ class Peer(PeerLink):
         self._ready.set()
 
     async def close(self) -> None:
+        if self._sidebands is not None:
+            self._sidebands.close(CloseCode.FINISHED, "the call has ended")
         if self._reception is not None:
             self._reception.close()
         await super().close()
@@ -128,19 +134,29 @@ class Peer(PeerLink):
 
     async def _hold(self) -> None:
         calls = self._runtime.calls()
-        await Connection(
+        connection = Connection(
             self._transport,
             self._dialect,
             calls,
             self.session_id,
             self._address,
             until=self._until,
-        ).run()
+        )
+        sidebands = self._sidebands
+        if sidebands is not None:
+            self._transport.attached = lambda: self._begin(sidebands, connection)
+        code, reason = await connection.run()
+        if sidebands is not None:
+            sidebands.close(code, reason)
         try:
             async with asyncio.timeout(LINGER_S):
                 await self._transport.gone()
         except TimeoutError:
             pass
+
+    def _begin(self, sidebands: Sidebands, connection: Connection[Samples]) -> None:
+        transport = self._transport
+        sidebands.begin(connection.perform, lambda: transport.unsent)
 
     def _stuck(self, now: float) -> bool:
         return not self._transport.reads(now)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gateway.ice import Addresses, IceServer
 from gateway.live.audience import Audience, AudienceFull, Voices
+from gateway.live.sideband import Sidebands
 from gateway.protocols.dialect import Dialect
 from gateway.runtime import Runtime
 from gateway.status import MediaCounts
@@ -94,12 +95,14 @@ class Peers:
         until: float | None = None,
         replaces: bool = False,
         purpose: Purpose = "call",
+        sidebands: Sidebands | None = None,
     ) -> Answered:
         """Answer an offer and run the peer in a task.
 
         `address` is the client's, whose credential says `until` when it may go on. Without
         `dialect` the data channel speaks the native one, which begins with a `hello`. A peer that
-        `replaces` a live one is answered although all places are taken.
+        `replaces` a live one is answered although all places are taken. `sidebands` are those of
+        the call, and end with it.
 
         Raises `OfferError`, and `PeerRefused` if the process is full or the answer takes longer
         than `ANSWER_S`.
@@ -120,6 +123,7 @@ class Peers:
                 address=address,
                 until=until,
                 purpose=purpose,
+                sidebands=sidebands,
             )
             return await self._begin(peer, sdp, admission)
 

@@ -13,6 +13,7 @@ from aiortc import RTCDataChannel
 from gateway.faces.service import VISEMES, FaceService
 from gateway.live.connection import READY_AFTER_S
 from gateway.live.face import DrawnByClient
+from gateway.live.sideband import Sidebands
 from gateway.live.transport import ClientFace, Media, Receiver
 from gateway.media.format import LONGEST_MESSAGE_MS
 from gateway.protocols.dialect import ReplyTiming, WireAudio, WireMessage
@@ -67,6 +68,10 @@ class PeerTransport:
         self.video: Video | None = None
         """The track of the face, if the peer receives video."""
         self.faces: FaceService | None = None
+        self.sidebands: Sidebands | None = None
+        """Who is sent every message, too."""
+        self.attached: Callable[[], None] | None = None
+        """Called once there is a receiver, which has begun its session by then."""
         self._session_id = session_id
         self._hang_up = hang_up
         self._waits = waits
@@ -106,7 +111,7 @@ class PeerTransport:
         channel.on("message", self._on_message)
         channel.on("close", self._hang_up)
         while self._unsent:
-            self.send(self._unsent.popleft())
+            self._send(self._unsent.popleft())
         return True
 
     def attach(self, receiver: Receiver[Samples]) -> None:
@@ -115,6 +120,9 @@ class PeerTransport:
             self._audio_from = asyncio.get_running_loop().time() + READY_AFTER_S
         while self._early:
             self._deliver(receiver, self._early.popleft())
+        if first and self.attached is not None:
+            begun, self.attached = self.attached, None
+            begun()
 
     def _on_message(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -164,6 +172,11 @@ class PeerTransport:
 
     def send(self, message: WireMessage) -> None:
         """Send a message. Before the channel opens, the last `MOST_HELD_MESSAGES` are kept."""
+        if self.sidebands is not None:
+            self.sidebands.send(message)
+        self._send(message)
+
+    def _send(self, message: WireMessage) -> None:
         channel = self._channel
         if channel is None:
             self._unsent.append(message)
@@ -173,7 +186,10 @@ class PeerTransport:
                 self._hang_up()
                 return
             before = channel.bufferedAmount
-            channel.send(message)
+            try:
+                channel.send(message)
+            except ValueError as error:  # longer than the peer said that it takes
+                logger.warning("session %s: a message was left out: %s", self._session_id, error)
             self._accepted += channel.bufferedAmount - before
 
     def reads(self, now: float) -> bool:

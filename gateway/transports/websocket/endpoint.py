@@ -112,10 +112,13 @@ async def greeted(
     return begun
 
 
-async def denied(websocket: WebSocket, runtime: Runtime) -> bool:
-    """Refuse the client if the process is full or its page may not connect. True if refused."""
+async def denied(websocket: WebSocket, runtime: Runtime, *, begins: bool = True) -> bool:
+    """Refuse the client if the process is full or its page may not connect. True if refused.
+
+    One that `begins` no session needs no place.
+    """
     session_id = websocket.path_params.get("session_id")
-    refusal = runtime.live.refusal(session_id, address_of(websocket))
+    refusal = runtime.live.refusal(session_id, address_of(websocket)) if begins else None
     if refusal is not None:
         runtime.metrics.refused("websocket")
         await websocket.send_denial_response(PlainTextResponse(refusal, 503, RETRY))

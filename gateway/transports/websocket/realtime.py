@@ -1,4 +1,5 @@
-"""`/v1/realtime`: a session over one WebSocket, in the dialect of OpenAI's Realtime API."""
+"""`/v1/realtime`: a session over one WebSocket, in the dialect of OpenAI's Realtime API, or a
+sideband of a call over WebRTC (`?call_id=`)."""
 
 import secrets
 import time
@@ -10,20 +11,28 @@ from starlette.websockets import WebSocket
 
 from gateway.interviews.sessions import SESSION_ID
 from gateway.live.client_secrets import ClientSecret, find_secret, may_join
+from gateway.live.sideband import SidebandsFull, names_of
 from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.openai_realtime import OpenAiRealtime, RealtimeSession
 from gateway.protocols.openai_realtime.opening import error_body, session_of
 from gateway.protocols.request import InterviewRequest
 from gateway.runtime import Runtime
-from gateway.security import Grant, key_of
+from gateway.security import ApiKeys, Grant, key_of
 from gateway.security.identities import TokenRefused
 from gateway.store import StoreError
 from gateway.transports.websocket.endpoint import converse, denied
 from gateway.transports.websocket.protocol import EXTENSION, WebSocketProtocol
+from gateway.transports.websocket.sideband import follow
 
 SUBPROTOCOL = "realtime"
 
 NO_SESSION = "There is no such session, or it is another client's."
+
+CALL_PREFIX = "rtc_"
+"""The first letters of the ids of calls."""
+
+NO_CALL = "call_id_not_found"
+NO_CALL_TEXT = "There is no such call, it has ended, or it is another client's."
 
 LONGEST_MESSAGE_BYTES = 21 * 1024 * 1024
 """15 MiB of audio, as many as OpenAI takes in an event, are as long in base64. The dialect answers
@@ -38,54 +47,120 @@ def new_id(kind: str) -> str:
 async def realtime_endpoint(websocket: WebSocket) -> None:
     """The endpoint of the route. Needs uvicorn with `WebSocketProtocol`."""
     runtime: Runtime = websocket.app.state.runtime
-    if await denied(websocket, runtime):
+    call_id = websocket.query_params.get("call_id")
+    if await denied(websocket, runtime, begins=call_id is None):
         return
     offered = websocket.scope["subprotocols"]
+    subprotocol = SUBPROTOCOL if SUBPROTOCOL in offered else None
     key = key_of(websocket.headers.get("authorization"), offered)
-    grant: Grant | None = None
     try:
-        secret = await find_secret(runtime.store, key, now=time.time())
-        if secret is None and not runtime.access.open:
-            grant = await runtime.access.opens_all(key)
-    except StoreError as error:
-        body = error_body("store_unavailable", str(error), server=True)
-        await websocket.send_denial_response(JSONResponse(body, 503))
-        return
-    except TokenRefused as error:
-        status = 503 if error.unavailable else 401
-        body = error_body(error.reason, str(error), server=error.unavailable)
-        await websocket.send_denial_response(JSONResponse(body, status))
-        return
-    if secret is None and grant is None and not runtime.access.open:
-        body = error_body("invalid_api_key", "This API key is not one of this gateway's.")
-        await websocket.send_denial_response(JSONResponse(body, 401))
-        return
-    try:
-        session, session_id = opened(
-            {} if secret is None else secret.session, websocket.query_params
-        )
-        allowed = await joins(runtime, secret, session_id, websocket.query_params)
-    except ProtocolError as error:
-        body = error_body(error.code, error.message, param=error.param)
-        await websocket.send_denial_response(JSONResponse(body, 400))
-        return
-    except StoreError as error:
-        body = error_body("store_unavailable", str(error), server=True)
-        await websocket.send_denial_response(JSONResponse(body, 503))
-        return
-    if not allowed:
-        body = error_body("session_not_found", NO_SESSION, param="session_id")
-        await websocket.send_denial_response(JSONResponse(body, 404))
+        secret, grant = await _known(runtime, key)
+        until = None if secret is None else secret.until
+        if grant is not None:
+            until = runtime.access.until(grant)
+        if call_id is not None:
+            names = _names(runtime, secret, grant, key)
+            await _follow(websocket, runtime, call_id, names, subprotocol, until)
+            return
+        session, session_id = await _session(runtime, secret, websocket.query_params)
+    except _Denied as refused:
+        await websocket.send_denial_response(JSONResponse(refused.body, refused.status))
         return
     protocol: WebSocketProtocol | None = websocket.scope["extensions"].get(EXTENSION)
     if protocol is not None:
         protocol.allow(LONGEST_MESSAGE_BYTES)
-    await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    await websocket.accept(subprotocol)
     dialect = OpenAiRealtime(session, new_id=new_id)
-    until = None if secret is None else secret.until
-    if grant is not None:
-        until = runtime.access.until(grant)
     await converse(websocket, runtime, session_id, dialect, until=until)
+
+
+class _Denied(Exception):
+    """A handshake is refused."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        server: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = error_body(code, message, param=param, server=server)
+
+
+async def _known(runtime: Runtime, key: str) -> tuple[ClientSecret | None, Grant | None]:
+    """The client's secret or what its API key allows; neither where none is needed.
+
+    Raises `_Denied`.
+    """
+    try:
+        secret = await find_secret(runtime.store, key, now=time.time())
+        if secret is not None or runtime.access.open:
+            return secret, None
+        grant = await runtime.access.opens_all(key)
+    except StoreError as error:
+        raise _Denied(503, "store_unavailable", str(error), server=True) from None
+    except TokenRefused as error:
+        status = 503 if error.unavailable else 401
+        raise _Denied(status, error.reason, str(error), server=error.unavailable) from None
+    if grant is None:
+        raise _no_key()
+    return None, grant
+
+
+def _no_key() -> _Denied:
+    return _Denied(401, "invalid_api_key", "This API key is not one of this gateway's.")
+
+
+async def _session(
+    runtime: Runtime, secret: ClientSecret | None, parameters: Mapping[str, str]
+) -> tuple[RealtimeSession, str]:
+    """The session that a client asks for, and its id. Raises `_Denied`."""
+    try:
+        session, session_id = opened({} if secret is None else secret.session, parameters)
+        if not await joins(runtime, secret, session_id, parameters):
+            raise _Denied(404, "session_not_found", NO_SESSION, param="session_id")
+    except ProtocolError as error:
+        raise _Denied(400, error.code, error.message, param=error.param) from None
+    except StoreError as error:
+        raise _Denied(503, "store_unavailable", str(error), server=True) from None
+    return session, session_id
+
+
+def _names(
+    runtime: Runtime, secret: ClientSecret | None, grant: Grant | None, key: str
+) -> frozenset[str] | None:
+    """By which the maker of a call is known; None: this client may hold any call.
+
+    Raises `_Denied` where the token of WebRTC is asked for, as when the call was made.
+    """
+    if secret is None and runtime.access.open:
+        token = runtime.settings.webrtc_token
+        if token is not None and not ApiKeys(token.get_secret_value()).accepts(key):
+            raise _no_key()
+        return None
+    return names_of(secret, grant)
+
+
+async def _follow(
+    websocket: WebSocket,
+    runtime: Runtime,
+    call_id: str,
+    names: frozenset[str] | None,
+    subprotocol: str | None,
+    until: float | None,
+) -> None:
+    """Be a sideband of a call, to its end. Raises `_Denied`."""
+    sidebands = runtime.controlled.find(call_id.removeprefix(CALL_PREFIX), names)
+    if sidebands is None:
+        raise _Denied(404, NO_CALL, NO_CALL_TEXT, param="call_id")
+    try:
+        await follow(websocket, sidebands, subprotocol, until)
+    except SidebandsFull as full:
+        raise _Denied(429, "too_many_sidebands", str(full), param="call_id") from None
 
 
 async def joins(

@@ -28,6 +28,10 @@ SESSIONS: Final = re.compile(
 )
 """The paths of sessions, and the id in those that have one."""
 
+REALTIME: Final = "/v1/realtime"
+OF_CALL: Final = b"call_id="
+"""In the query of a sideband, which begins no session and needs no place: the endpoint decides."""
+
 RETRY_AFTER_S: Final = 5
 
 VERSION, KEY = b"sec-websocket-version", b"sec-websocket-key"
@@ -62,9 +66,10 @@ class EarlyRefusal:
 
     def __call__(self, method: bytes, url: bytes, headers: Headers, client: Client) -> bytes | None:
         """The whole answer to a client that is refused; None where the endpoints decide."""
-        path = url.partition(b"?")[0].decode("latin-1")
-        found = SESSIONS.fullmatch(unquote(path))
-        if found is None or method != b"GET":
+        path, _, query = url.partition(b"?")
+        named = unquote(path.decode("latin-1"))
+        found = SESSIONS.fullmatch(named)
+        if found is None or method != b"GET" or (OF_CALL in query and REALTIME in named):
             return None
         why = self._live.refusal(found[1], self._address_of(headers, client))
         if why is None or not plain(headers):

@@ -6,14 +6,8 @@ import pytest
 
 from tests.support.event_log import Event
 from tests.support.openai_peer import STORY
-from tests.support.realtime import RealtimeGateway, Talk, server_vad
+from tests.support.realtime import WEATHER, RealtimeGateway, Talk, server_vad, text_of
 
-WEATHER: Event = {
-    "type": "function",
-    "name": "weather",
-    "description": "The weather at a place.",
-    "parameters": {"type": "object", "properties": {"place": {"type": "string"}}},
-}
 TEXT: Event = {"type": "realtime", "output_modalities": ["text"]}
 
 
@@ -22,12 +16,6 @@ async def answered(talk: Talk, text: str) -> Event:
     await talk.write(text)
     await talk.connection.response.create()
     return await talk.done()
-
-
-def text_of(response: Event) -> str:
-    [message] = response["output"]
-    [part] = message["content"]
-    return str(part.get("transcript", part.get("text")))
 
 
 def test_a_typed_item_is_answered_aloud(realtime: RealtimeGateway) -> None:

@@ -135,7 +135,7 @@ def test_a_call_that_is_not_there_cannot_be_hung_up(gateway: Gateway) -> None:
     async def story(client: httpx.AsyncClient) -> None:
         for call in ("rtc_x", "x"):
             answer = await client.post(f"{CALLS}/{call}/hangup")
-            assert refused(answer) == (404, "call_not_found", "call_id")
+            assert refused(answer) == (404, "call_id_not_found", "call_id")
 
     told(gateway, story)
 

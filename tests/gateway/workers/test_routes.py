@@ -67,6 +67,10 @@ def test_all_watchers_of_a_session_come_to_one_process() -> None:
         ("/v1/realtime/", "session_id=abc", Way("begin", "abc")),
         ("/v1/realtime", "model=m", Way("begin")),
         ("/v1/realtime", "session_id=abc", Way("begin", "abc")),
+        ("/v1/realtime", "call_id=rtc_w2-x", Way("worker", worker=2)),
+        ("/v1/realtime/", "model=m&call_id=rtc_w2-x", Way("worker", worker=2)),
+        ("/v1/realtime", "call_id=unknown", Way("worker")),
+        ("/v1/live/sessions", "call_id=rtc_w2-x", Way("begin")),
         ("/v1/live/sessions", "", Way("begin")),
         ("/v1/live/sessions", "session_id=abc", Way("begin", "abc")),
         ("/ws-client", "role=x", Way("begin")),
@@ -75,7 +79,7 @@ def test_all_watchers_of_a_session_come_to_one_process() -> None:
         ("/other", "", HERE),
     ],
 )
-def test_a_websocket_begins_a_session(path: str, query: str, way: Way) -> None:
+def test_a_websocket_begins_a_session_or_goes_to_its_call(path: str, query: str, way: Way) -> None:
     assert websocket_way(path, query) == way
 
 

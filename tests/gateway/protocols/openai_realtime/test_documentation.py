@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gateway.live import sideband
 from gateway.protocols import client_events
 from gateway.protocols.openai_realtime import (
     conversation,
@@ -37,7 +38,9 @@ def test_the_documented_limits_are_those_of_the_code() -> None:
         f"| instructions | {fields.LONGEST_INSTRUCTIONS // kib} KiB |",
         f"| tools | {fields.MOST_TOOLS} |",
         f"{fields.MOST_INPUT_ITEMS} items |",
-        f"{out_of_band.MOST_OUT_OF_BAND} at once",
+        f"beside the conversation | {out_of_band.MOST_OUT_OF_BAND} at once",
+        f"an event of a sideband | {sideband.LONGEST_MESSAGE_BYTES // kib} KiB |",
+        f"sidebands of a call | {sideband.MOST_SIDEBANDS} at once",
         f"{client_events.DEEPEST} levels",
     ):
         assert text in limits

@@ -86,3 +86,41 @@ def test_more_messages_than_may_come_before_the_session_end_the_call() -> None:
         assert transport._early[0] == "0", "none was dropped in silence"
 
     asyncio.run(story())
+
+
+def test_a_message_that_the_peer_cannot_take_is_left_out_and_the_next_one_is_sent() -> None:
+    class Narrow(Channel):
+        def send(self, message: str) -> None:
+            if len(message) > 10:
+                raise ValueError("the peer takes messages up to 10 bytes")
+            super().send(message)
+
+    async def story() -> None:
+        ended: list[bool] = []
+        transport, channel = PeerTransport("s", lambda: ended.append(True), waits=True), Narrow()
+        transport.send("x" * 11)
+        assert transport.opened(channel)  # type: ignore[arg-type]
+        transport.send("y" * 11)
+        transport.send("short")
+        assert (transport.unsent, ended) == (5, [])
+
+    asyncio.run(story())
+
+
+def test_what_was_held_until_the_channel_opened_reaches_sidebands_once() -> None:
+    class Sidebands:
+        def __init__(self) -> None:
+            self.sent: list[str] = []
+
+        def send(self, message: str) -> None:
+            self.sent.append(message)
+
+    async def story() -> None:
+        transport, channel = PeerTransport("s", lambda: None, waits=True), Channel()
+        sidebands = Sidebands()
+        transport.sidebands = sidebands  # type: ignore[assignment]
+        transport.send("held")
+        assert transport.opened(channel)  # type: ignore[arg-type]
+        assert (sidebands.sent, transport.unsent) == (["held"], 4)
+
+    asyncio.run(story())

@@ -174,6 +174,15 @@ def test_what_is_no_plain_handshake_of_a_session_is_passed_on(
     assert early.counted == 0
 
 
+def test_who_comes_to_a_call_needs_no_place() -> None:
+    early = Early(FULL)
+    assert early.refuses("/v1/realtime?call_id=rtc_x") is None
+    assert early.refuses("/v1/realtime/?model=m&call_id=rtc_x") is None
+    assert early.counted == 0
+    assert early.refuses("/v1/realtime?model=m") is not None
+    assert early.refuses("/ws/one?call_id=rtc_x") is not None
+
+
 def test_another_method_is_passed_on() -> None:
     assert Early(FULL).refuses(method="POST") is None
 

@@ -1,0 +1,241 @@
+"""Sidebands: who follows and steers a call over WebRTC beside its client, such as the server of the
+page that made it.
+
+A sideband is sent every message that the client is sent, and what it says counts as the client's
+own. What of that is wrong is told to it alone. It comes and goes without the call noticing, and
+ends with the call.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
+
+from gateway.live.client_secrets import ClientSecret
+from gateway.live.ingress import Flooded, MessageRate
+from gateway.protocols.client_events import EVENT_TOO_LONG
+from gateway.protocols.dialect import CloseCode, Command, ProtocolError, Send, WireMessage
+from gateway.security import Grant, digest_of
+
+MOST_SIDEBANDS = 4
+"""Of one call: each is sent all of its messages."""
+
+MOST_ERRORS = 50
+"""The errors of one sideband that are answered; one with more is broken or hostile."""
+
+LONGEST_MESSAGE_BYTES = 64 * 1024
+"""As much as the client may send over its data channel, which carries what comes of it."""
+
+MOST_BEHIND_BYTES = 256 * 1024
+"""While more waits for the client, a sideband asks for nothing: beyond 1 MiB the client would be
+hung up for what others have sent."""
+
+BEHIND = "client_behind"
+
+Perform = Callable[[Sequence[Command]], None]
+"""Does what commands say. Raises `ProtocolError` and `gateway.live.ingress.Flooded`."""
+
+
+class SidebandsFull(Exception):
+    """The call has as many sidebands as it may have."""
+
+    def __str__(self) -> str:
+        return f"A call has at most {MOST_SIDEBANDS} sidebands."
+
+
+class ControlledDialect(Protocol):
+    """What a dialect needs beside `gateway.protocols.dialect.Dialect` for calls with sidebands."""
+
+    def parse(self, message: bytes, now: float) -> Sequence[Command]:
+        """See `Dialect.parse`."""
+
+    def refuse(self, error: ProtocolError) -> Sequence[WireMessage]:
+        """See `Dialect.refuse`. The last message is the refusal; others are for everybody."""
+
+    def joined(self) -> Sequence[WireMessage]:
+        """The messages for somebody who comes to the session as it is; none before it stands."""
+
+
+class SidebandLine(Protocol):
+    """Carries one sideband's messages. Plain calls that do not raise."""
+
+    def send(self, message: WireMessage) -> None:
+        """Send a message of the dialect's."""
+
+    def over(self, code: CloseCode, reason: str) -> None:
+        """Nothing more comes: close. Idempotent."""
+
+
+class Sidebands:
+    """Those of one call, whose client speaks `dialect`. `makers` are the names of who made it.
+
+    Belongs to the event loop.
+    """
+
+    def __init__(self, dialect: ControlledDialect, makers: frozenset[str]) -> None:
+        self.makers = makers
+        self.begun = asyncio.Event()
+        """The call takes messages, or is over."""
+        self.when_over: Callable[[], object] = bool
+        """Called once, when the call is over. A plain call that does not raise."""
+        self._dialect = dialect
+        self._taken = 0
+        self._lines: dict[SidebandLine, _Conduct] = {}
+        self._perform: Perform | None = None
+        self._unsent: Callable[[], int] = int
+        self._over: tuple[CloseCode, str] | None = None
+
+    @property
+    def over(self) -> bool:
+        """The call has ended."""
+        return self._over is not None
+
+    # --- of the call -------------------------------------------------------------------------
+
+    def begin(self, perform: Perform, unsent: Callable[[], int] = int) -> None:
+        """The client's connection has begun, and performs commands. `unsent` says how many bytes
+        wait for the client."""
+        self._perform, self._unsent = perform, unsent
+        self.begun.set()
+
+    def send(self, message: WireMessage) -> None:
+        """The client is sent this."""
+        for line in tuple(self._lines):
+            line.send(message)
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """The call has ended, as its client is told. Idempotent."""
+        if self._over is not None:
+            return
+        self._over = code, reason
+        self._perform, self._unsent = None, int
+        self.begun.set()
+        for line in tuple(self._lines):
+            line.over(code, reason)
+        self.when_over()
+
+    # --- of one sideband ---------------------------------------------------------------------
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for a sideband until the block ends. Raises `SidebandsFull`."""
+        if self._taken >= MOST_SIDEBANDS:
+            raise SidebandsFull
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+    def join(self, line: SidebandLine) -> None:
+        """Send it the messages from here on, first what tells it of the session as it is."""
+        if self._over is not None:
+            line.over(*self._over)
+            return
+        for message in self._dialect.joined():
+            line.send(message)
+        self._lines[line] = _Conduct()
+
+    def leave(self, line: SidebandLine) -> None:
+        """Send it nothing more. Idempotent."""
+        self._lines.pop(line, None)
+
+    def said(self, line: SidebandLine, data: bytes, now: float) -> None:
+        """A text message of a sideband, once the call has `begun`; `now` is the loop's clock."""
+        conduct = self._lines.get(line)
+        if conduct is None or self._perform is None:
+            return
+        try:
+            conduct.rate.count(now)
+            if len(data) > LONGEST_MESSAGE_BYTES:
+                text = f"An event of a sideband has at most {LONGEST_MESSAGE_BYTES} bytes."
+                raise ProtocolError(EVENT_TOO_LONG, text)
+            if self._unsent() > MOST_BEHIND_BYTES:
+                text = "The call's client has not taken earlier events yet; send this one again."
+                self._tell(line, ProtocolError(BEHIND, text))  # no fault of this one's
+            else:
+                self._perform(self._dialect.parse(data, now))
+        except ProtocolError as error:
+            self._refuse(line, conduct, error)
+        except Flooded as error:
+            self._dismiss(line, str(error))
+
+    def refuse(self, line: SidebandLine, error: ProtocolError) -> None:
+        """A sideband has sent something that is no message of the dialect's."""
+        conduct = self._lines.get(line)
+        if conduct is not None:
+            self._refuse(line, conduct, error)
+
+    def _refuse(self, line: SidebandLine, conduct: "_Conduct", error: ProtocolError) -> None:
+        self._tell(line, error)
+        conduct.errors += 1
+        if error.fatal or conduct.errors > MOST_ERRORS:
+            self._dismiss(line, error.message if error.fatal else "too many errors")
+
+    def _tell(self, line: SidebandLine, error: ProtocolError) -> None:
+        *for_all, refusal = self._dialect.refuse(error)
+        if for_all and self._perform is not None:
+            self._perform([Send(message) for message in for_all])
+        line.send(refusal)
+
+    def control(self, line: SidebandLine, now: float) -> bool:
+        """A ping, or another frame that is no message. False if it is not to be answered."""
+        conduct = self._lines.get(line)
+        try:
+            if conduct is not None:
+                conduct.rate.count(now)
+        except Flooded as error:
+            self._dismiss(line, str(error))
+            return False
+        return conduct is not None
+
+    def _dismiss(self, line: SidebandLine, reason: str) -> None:
+        """This one has to go; the call goes on."""
+        self.leave(line)
+        line.over(CloseCode.POLICY, reason)
+
+
+class _Conduct:
+    """How one sideband behaves."""
+
+    def __init__(self) -> None:
+        self.rate = MessageRate()
+        self.errors = 0
+
+
+class ControlledCalls:
+    """The calls of a process that may have sidebands, by their ids."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, Sidebands] = {}  # bounded by the places for sessions
+
+    def add(self, call_id: str, sidebands: Sidebands) -> None:
+        """A call has begun; it is known until it is over."""
+        if not sidebands.over:
+            self._live[call_id] = sidebands
+            sidebands.when_over = partial(self._live.pop, call_id, None)
+
+    def find(self, call_id: str, names: frozenset[str] | None) -> Sidebands | None:
+        """A live call that was made by who has one of these `names`, or, where they are None, by
+        anybody."""
+        found = self._live.get(call_id)
+        if found is None or not (names is None or names & found.makers):
+            return None
+        return found
+
+
+def makers_of(secret: ClientSecret | None, grant: Grant | None) -> frozenset[str]:
+    """The names of who makes a call with a client secret or an API key: a secret stands for itself
+    and for the key with which it was made."""
+    found = set(names_of(secret, grant))
+    if secret is not None and secret.client is not None:
+        found.add(secret.client)
+    return frozenset(found)
+
+
+def names_of(secret: ClientSecret | None, grant: Grant | None) -> frozenset[str]:
+    """The names that a client has by its client secret or its API key."""
+    if secret is not None:
+        return frozenset({digest_of(secret.value)})
+    return frozenset() if grant is None else frozenset({grant.owner or grant.digest})

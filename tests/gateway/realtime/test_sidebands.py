@@ -1,0 +1,194 @@
+"""Sidebands of calls over WebRTC, against a real server: openai-python follows and steers a call
+whose media aiortc has."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from openai import NotFoundError
+from websockets.exceptions import InvalidStatus
+
+from tests.support.realtime import WEATHER, RealtimeGateway, text_of
+from tests.support.realtime_call import CALLS, SDP, Call, call
+from tests.support.webrtc import emptied
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patience")]
+
+
+async def refusal(realtime: RealtimeGateway, call_id: str, key: str) -> tuple[int, str]:
+    """Status and code with which a sideband is refused."""
+    with pytest.raises(InvalidStatus) as refused:
+        async with realtime.sideband(call_id, key):
+            pass
+    error = json.loads(refused.value.response.body or b"")["error"]
+    assert error["type"] == "invalid_request_error"
+    return refused.value.response.status_code, error["code"]
+
+
+def test_a_server_follows_and_steers_a_call(realtime: RealtimeGateway) -> None:
+    realtime.chat("weather")
+
+    async def story() -> None:
+        async with call(realtime, model="assistant") as (made, call_id):
+            await made.until("session.created")
+            async with realtime.sideband(call_id) as server:
+                created = await server.until("session.created")
+                assert created["session"]["model"] == "assistant"
+                session: Any = {"type": "realtime", "tools": [WEATHER]}
+                await server.connection.session.update(session=session)
+                for told in (server, made):
+                    updated = await told.until("session.updated")
+                    assert updated["session"]["tools"] == [WEATHER]
+                await server.write("How is the weather?")
+                await server.connection.response.create()
+                [asked] = (await server.done())["output"]
+                result: Any = {"type": "function_call_output", "call_id": asked["call_id"]}
+                item = result | {"output": "sunny"}
+                await server.connection.conversation.item.create(item=item)
+                await server.connection.response.create()
+                assert text_of(await server.done()) == "It is sunny there."
+                await made.until("output_audio_buffer.started")
+                await made.until("output_audio_buffer.stopped")
+                await server.send("input_audio_buffer.append", audio="AAAA", event_id="mine")
+                error = await server.refused("invalid_event")
+                assert error["event_id"] == "mine"
+                assert not server.audio
+            assert "error" not in made.types()
+            made.say(type="session.update", session={"type": "realtime", "tools": []})
+            updated = await made.until("session.updated")  # and the call goes on
+            assert updated["session"]["tools"] == []
+            assert max(peak for _, peak in made.loudness) > 3000
+
+    realtime.run(story)
+
+
+def test_a_sideband_ends_with_its_call_and_comes_though_all_places_are_taken(
+    realtime: RealtimeGateway,
+) -> None:
+    realtime.settings["max_sessions"] = 1
+
+    async def story() -> None:
+        async with call(realtime, model="assistant") as (made, call_id):
+            await made.until("session.created")
+            async with realtime.sideband(call_id) as server:
+                await server.until("session.created")
+                async with realtime.client() as client:
+                    await client.realtime.calls.hangup(call_id)
+                    assert await server.ended() == (1000, "")
+                    await emptied(realtime)
+                    with pytest.raises(NotFoundError, match="no such call"):
+                        await client.realtime.calls.hangup(call_id)
+            assert await refusal(realtime, call_id, "any") == (404, "call_id_not_found")
+
+    realtime.run(story)
+
+
+@asynccontextmanager
+async def offered(realtime: RealtimeGateway, key: str) -> AsyncIterator[tuple[Call, str, str]]:
+    """A call whose client has not connected yet: the answer, and the call's id."""
+    made = Call(realtime)
+    try:
+        async with httpx.AsyncClient(base_url=realtime.url) as client:
+            headers = {**SDP, "authorization": f"Bearer {key}"}
+            answer = await client.post(
+                CALLS, content=await made.offer(), headers=headers, params={"model": "assistant"}
+            )
+        assert answer.status_code == 201, answer.text
+        yield made, answer.text, answer.headers["location"].rpartition("/")[2]
+    finally:
+        await made.close()
+
+
+def test_a_server_comes_before_the_page_has_connected(realtime: RealtimeGateway) -> None:
+    async def story() -> None:
+        async with (
+            offered(realtime, "any") as (made, answer, call_id),
+            realtime.sideband(call_id) as server,
+        ):
+            session: Any = {"type": "realtime", "instructions": "Be brief."}
+            await server.connection.session.update(session=session)
+            await made.answered(answer)
+            await server.until("session.created")
+            updated = await server.until("session.updated")
+            assert updated["session"]["instructions"] == "Be brief."
+            await made.until("session.created")
+            assert (await made.until("session.updated"))["session"] == updated["session"]
+
+    realtime.run(story)
+
+
+def test_a_call_is_held_by_who_made_it_or_its_secret(realtime: RealtimeGateway) -> None:
+    realtime.settings["api_keys"] = "first-key,second-key"
+
+    async def story() -> None:
+        async with realtime.client("first-key") as client:
+            session: Any = {"type": "realtime", "model": "assistant"}
+            secrets = [
+                (await client.realtime.client_secrets.create(session=session)).value
+                for _ in range(2)
+            ]
+        async with call(realtime, key=secrets[0]) as (made, call_id):
+            await made.until("session.created")
+            for key in ("first-key", secrets[0]):
+                async with realtime.sideband(call_id, key) as server:
+                    await server.until("session.created")
+            for key in ("second-key", secrets[1]):
+                assert await refusal(realtime, call_id, key) == (404, "call_id_not_found")
+                async with realtime.client(key) as client:
+                    with pytest.raises(NotFoundError, match="another client's"):
+                        await client.realtime.calls.hangup(call_id)
+            assert await refusal(realtime, call_id, "wrong") == (401, "invalid_api_key")
+            assert await refusal(realtime, "rtc_none", "first-key") == (404, "call_id_not_found")
+            async with (
+                realtime.sideband(call_id, "first-key"),
+                realtime.sideband(call_id, "first-key"),
+                realtime.sideband(call_id, "first-key"),
+                realtime.sideband(call_id, "first-key"),
+            ):
+                assert await refusal(realtime, call_id, "first-key") == (429, "too_many_sidebands")
+            async with realtime.sideband(call_id, "first-key") as server:
+                await server.until("session.created")
+            async with realtime.client(secrets[0]) as client:
+                await client.realtime.calls.hangup(call_id)
+            await made.closed.wait()
+
+    realtime.run(story)
+
+
+def test_where_there_are_no_keys_the_token_of_webrtc_guards_sidebands(
+    realtime: RealtimeGateway,
+) -> None:
+    realtime.settings["webrtc_token"] = "a-token"
+
+    async def story() -> None:
+        async with call(realtime, key="a-token", model="assistant") as (made, call_id):
+            await made.until("session.created")
+            assert await refusal(realtime, call_id, "another") == (401, "invalid_api_key")
+            async with realtime.sideband(call_id, "a-token") as server:
+                await server.until("session.created")
+
+    realtime.run(story)
+
+
+def test_a_sideband_ends_with_its_own_credential_and_the_call_goes_on(
+    realtime: RealtimeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    realtime.settings["api_keys"] = "first-key"
+
+    async def story() -> None:
+        access = realtime.app.state.runtime.access
+        async with call(realtime, key="first-key", model="assistant") as (made, call_id):
+            await made.until("session.created")
+            monkeypatch.setattr(access, "until", lambda grant: time.time() + 0.3)
+            async with realtime.sideband(call_id, "first-key") as server:
+                await server.until("session.created")
+                code, reason = await server.ended()
+                assert (code, (reason or "").partition(":")[0]) == (1008, "session_expired")
+            made.say(type="session.update", session={"type": "realtime", "tools": []})
+            await made.until("session.updated")
+
+    realtime.run(story)
