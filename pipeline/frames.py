@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.token_usage import TokenUsage
+
 Samples: TypeAlias = npt.NDArray[np.int16]
 
 INPUT_RATE_HZ = 16_000
@@ -200,6 +202,14 @@ class ReplyDone:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyUsage:
+    """What the reply has taken of a language model so far. It comes again when more is known."""
+
+    turn: int
+    tokens: TokenUsage
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyPaused:
     """The person speaks: the reply is paused, having been heard up to `at_ms`."""
 
@@ -304,6 +314,7 @@ Output: TypeAlias = (
     | ToolCall
     | ReplyAudio
     | Visemes
+    | ReplyUsage
     | ReplyDone
     | ReplyPaused
     | ReplyResumed

@@ -16,13 +16,15 @@ from functools import partial
 
 from pipeline.budget import TurnBudget
 from pipeline.candidate import client_reason, problem_of
+from pipeline.counted_reply import CountedReply
 from pipeline.errors import PipelineError, StageError, StageFailed
-from pipeline.frames import TextDelta, ToolCall
+from pipeline.frames import ReplyUsage, TextDelta, ToolCall
 from pipeline.guard import Guard, Stream
 from pipeline.ladder import DUE
 from pipeline.outputs import ReplyOutputs
 from pipeline.reply_draft import ReplyDraft
 from pipeline.stage import ReplyRequest, Responder
+from pipeline.token_usage import TokenUsage
 from pipeline.tool_calls import ToolCalls
 from pipeline.tool_rounds import ToolRound, ToolRounds
 from pipeline.wordless import has_words
@@ -54,6 +56,7 @@ class ReplyComposer:
         self._tools = tools
         self._running = False  # functions, or they wait for the answer to be stored
         self._ran = -math.inf  # when the latest of them ended
+        self._taken = TokenUsage()  # by the rounds so far
         self._responders = responders
         self._budget = budget
         self._outputs = outputs
@@ -123,6 +126,7 @@ class ReplyComposer:
         """Have a responder answer: its text goes to the draft, and is returned with its calls."""
         loop = asyncio.get_running_loop()
         budget, draft, brief = self._budget, self.draft, request.brief
+        counted = CountedReply(self._responders, request, lambda: self._tell(request.turn, counted))
         said: list[str] = []
         calls: list[ToolCall] = []
 
@@ -132,7 +136,7 @@ class ReplyComposer:
             calls.clear()
 
         self._stream = stream = self._responders.stream(
-            lambda stage: stage.reply(request),
+            counted,
             useful=lambda item: isinstance(item, ToolCall) or has_words(item.text),
             budget_s=budget.allow("llm", loop.time()),
             min_first_s=budget.least("llm"),
@@ -146,19 +150,28 @@ class ReplyComposer:
             on_degraded=partial(self._outputs.gave_way, "llm"),
         )
         budget.start("llm", "", loop.time())
-        async with stream as items:
-            async for item in items:
-                budget.start("llm", stream.provider, loop.time())
-                if stream.useful(item):
-                    budget.first("llm", loop.time())
-                if isinstance(item, ToolCall):
-                    calls.append(item)
-                    continue
-                said.append(item.text)
-                await draft.push(item.text)
-                if draft.full:
-                    break
+        try:
+            async with stream as items:
+                async for item in items:
+                    budget.start("llm", stream.provider, loop.time())
+                    if stream.useful(item):
+                        budget.first("llm", loop.time())
+                    if isinstance(item, ToolCall):
+                        calls.append(item)
+                        continue
+                    said.append(item.text)
+                    await draft.push(item.text)
+                    if draft.full:
+                        break
+        finally:
+            counted.over()
+        self._taken += counted.by(stream.provider) or TokenUsage()
         return "".join(said), calls
+
+    def _tell(self, turn: int, counted: CountedReply) -> None:
+        """Tell what the reply has taken, with what this round has so far."""
+        tokens = counted.by(self.provider) or TokenUsage()
+        self._outputs.send(ReplyUsage(turn, self._taken + tokens))
 
     async def _run(self, round_: ToolRound) -> dict[str, str]:
         """Run a round's functions, once the answer is stored; the turn's limit begins anew."""

@@ -24,6 +24,7 @@ from pipeline.frames import (
     ToolCall,
     Transcript,
 )
+from pipeline.token_usage import TokenUsage
 
 OnChunk = Callable[[int, float], None]
 """Called with a position in the input audio (samples) and the probability of speech up to it."""
@@ -185,11 +186,16 @@ class Brief:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """One turn for a responder. `text` is empty in a turn without words of the person."""
+    """One turn for a responder. `text` is empty in a turn without words of the person.
+
+    A language model calls `spend` with what the reply has taken so far, each time with all of it:
+    an estimate when it begins, and what its server tells. A plain call that does not raise.
+    """
 
     turn: int
     text: str
     brief: Brief
+    spend: Callable[[TokenUsage], object] = field(default=bool, repr=False, compare=False)
 
 
 class Responder(Protocol):

@@ -7,6 +7,7 @@ from gateway.live.assistant import brief_of
 from gateway.protocols.dialect import OutOfBand, ProtocolError
 from gateway.protocols.request import AssistantRequest
 from pipeline.candidate import client_reason
+from pipeline.counted_reply import CountedReply
 from pipeline.errors import PipelineError
 from pipeline.frames import TextDelta
 from pipeline.guard import Guard
@@ -58,8 +59,9 @@ class OutOfBandReplies:
 
     async def _run(self, key: str, asked: AssistantRequest) -> None:
         request = ReplyRequest(0, "", brief_of(asked, ALL_HISTORY))
+        counted = CountedReply(self._responders, request)
         stream = self._responders.stream(
-            lambda stage: stage.reply(request),
+            counted,
             useful=lambda piece: not isinstance(piece, TextDelta) or bool(piece.text.strip()),
             budget_s=FIRST_S,
         )
@@ -68,9 +70,11 @@ class OutOfBandReplies:
             async with stream as pieces:
                 async for piece in pieces:
                     if isinstance(piece, TextDelta) and left > 0:
-                        self._emit(OutOfBand(key, piece.text[:left]))
+                        tokens = counted.by(stream.provider)
+                        self._emit(OutOfBand(key, piece.text[:left], tokens=tokens))
                         left -= len(piece.text)
         except PipelineError as error:
-            self._emit(OutOfBand(key, done=True, failed=client_reason(error)))
+            tokens = counted.by(stream.provider)
+            self._emit(OutOfBand(key, done=True, failed=client_reason(error), tokens=tokens))
         else:
-            self._emit(OutOfBand(key, done=True))
+            self._emit(OutOfBand(key, done=True, tokens=counted.by(stream.provider)))

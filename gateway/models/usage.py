@@ -4,79 +4,31 @@ Figures are of this process since it began. Each table has a bound: who came lea
 forgotten.
 """
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-CHARACTERS_A_TOKEN: Final = 4
-"""Of English in the usual vocabularies, about. Assumed value, used where a server tells nothing."""
+from pipeline.token_usage import TokenUsage
+from pipeline.token_usage import estimated_tokens as estimated_tokens
+from stages.llm._usage import count
+from stages.llm._usage import prompt_tokens as prompt_tokens
+from stages.llm._usage import told_usage as told_usage
 
 LONGEST_REPLY: Final = 1000
 """Tokens of a reply whose request says no bound, for as long as it is under way. Assumed value."""
 
 MOST_KEPT: Final = 1000
-LONGEST_TOLD: Final = 10_000_000
-"""More tokens than this are no figure of one call."""
 
-
-@dataclass(frozen=True, slots=True)
-class CallUsage:
-    """The tokens of one call. `estimated`: the server has not told them."""
-
-    prompt: int = 0
-    completion: int = 0
-    estimated: bool = False
-
-    @property
-    def total(self) -> int:
-        return self.prompt + self.completion
-
-
-def told_usage(value: Any) -> CallUsage | None:
-    """The `usage` of a completion, None where it tells nothing that can be one."""
-    if not isinstance(value, dict):
-        return None
-    prompt, completion = (
-        _count(value.get(name)) for name in ("prompt_tokens", "completion_tokens")
-    )
-    if prompt is None or completion is None:
-        return None
-    return CallUsage(prompt, completion)
-
-
-def _count(value: Any) -> int | None:
-    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LONGEST_TOLD
-    return value if good else None
-
-
-def estimated_tokens(characters: int) -> int:
-    """About so many tokens has a text of this length; at least 1, where there is one."""
-    return -(-characters // CHARACTERS_A_TOKEN)
-
-
-def prompt_tokens(body: Mapping[str, Any]) -> int:
-    """About how many tokens a request has: its messages and its tools, at least 1."""
-    texts = [_text_of(message) for message in body.get("messages") or ()]
-    tools = body.get("tools")
-    characters = sum(map(len, texts)) + (len(json.dumps(tools)) if tools else 0)
-    return max(1, estimated_tokens(characters))
+CallUsage: TypeAlias = TokenUsage
+"""The tokens of one call."""
 
 
 def most_tokens(body: Mapping[str, Any]) -> int:
     """About how many tokens a call may take: the request, and each reply at its longest."""
     names = ("max_completion_tokens", "max_tokens")
-    longest = next((n for name in names if (n := _count(body.get(name)))), LONGEST_REPLY)
-    return prompt_tokens(body) + (_count(body.get("n")) or 1) * longest
-
-
-def _text_of(message: Any) -> str:
-    content = message.get("content") if isinstance(message, dict) else None
-    if isinstance(content, list):  # pictures and sounds are not told by the length of their data
-        parts = (part.get("text") for part in content if isinstance(part, dict))
-        return "".join(part for part in parts if isinstance(part, str))
-    return content if isinstance(content, str) else ""
+    longest = next((n for name in names if (n := count(body.get(name)))), LONGEST_REPLY)
+    return prompt_tokens(body) + (count(body.get("n")) or 1) * longest
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeAlias
 from gateway.media.format import NoiseReduction
 from gateway.protocols.request import AssistantRequest, Avatar, SessionRequest
 from pipeline.frames import AvatarFrame, Output, ReplyAudio
+from pipeline.token_usage import TokenUsage
 
 WireMessage: TypeAlias = str | bytes
 """A message to a client: text, or bytes where its dialect's messages are binary."""
@@ -234,12 +235,14 @@ class ReplyTiming:
 
 @dataclass(frozen=True, slots=True)
 class OutOfBand:
-    """A piece of a reply beside the conversation. `done`: the last one; `failed` is its error."""
+    """A piece of a reply beside the conversation. `done`: the last one; `failed` is its error, and
+    `tokens` are what it has taken, None where no model counts them."""
 
     key: str
     text: str = ""
     done: bool = False
     failed: str | None = None
+    tokens: TokenUsage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.token_usage import TokenUsage
 from stages.llm._other_pieces import part_of, unwrapped
 
 Ending = Literal["stop", "length", "tool_calls", "filtered", "failed"]
@@ -45,7 +46,8 @@ _NONE = ("", "null", "none", "unspecified", "finish_reason_unspecified")
 class CompletionPiece:
     """What one piece adds: its text, the words of a refusal, calls in their raw form, an ending.
 
-    `index` says of which choice it is, where the server tells it.
+    `index` says of which choice it is, where the server tells it. `usage` are the tokens of all of
+    the reply so far, where it tells them with this piece.
     """
 
     text: str = ""
@@ -53,6 +55,7 @@ class CompletionPiece:
     calls: tuple[Any, ...] = ()
     ending: Ending | None = None
     index: int | None = None
+    usage: TokenUsage | None = None
 
 
 def choice_of(completion: Mapping[str, Any]) -> CompletionPiece:

@@ -10,18 +10,20 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, cast
 
 from pipeline.errors import CallerError, StageError
 from pipeline.frames import TextDelta, ToolCall
 from pipeline.stage import Brief, Message, ReplyRequest
+from pipeline.token_usage import TokenUsage, estimated_tokens
 from stages._http import HttpAnswer, HttpClient
 from stages.llm._chunks import CompletionPiece, Ending, choice_of, failure_in
 from stages.llm._conversation import messages_of, options_of
 from stages.llm._reply import ReplySoFar
 from stages.llm._server import ChatServer
 from stages.llm._spoken import SpokenText
+from stages.llm._usage import prompt_tokens, told_usage
 
 REST_S = 0.1
 """How long what follows the reply (usage, the end mark) may take: reading it to its end keeps the
@@ -77,14 +79,6 @@ _WHY: dict[Ending, str] = {
 }
 
 
-@dataclass(slots=True)
-class Usage:
-    """Tokens that the server has reported since the start."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
 class OpenAIResponder:
     """A `pipeline.stage.Responder` over HTTP.
 
@@ -106,7 +100,8 @@ class OpenAIResponder:
         models: Collection[str] = (),
     ) -> None:
         self.provider = provider
-        self.usage = Usage()
+        self.usage = TokenUsage()
+        """Of all replies so far, less those whose server told nothing."""
         self._models = frozenset(models)
         # Models whose reasoning has no mark at its beginning, with the replies since one had so.
         self._unopened: dict[str, int] = {}
@@ -141,10 +136,19 @@ class OpenAIResponder:
         )
         reply = ReplySoFar(spoken, calling=calling, due=brief.due)
         over = 0  # characters after the reply was full
+        asked = TokenUsage(prompt_tokens(body), estimated=True)
+        told: TokenUsage | None = None
+        received = 0  # characters
+        request.spend(
+            asked
+        )  # whoever leaves before the answer's head has it worked on all the same
         async with self._server.ask(body) as answer:
             pieces = await self._read_as(answer, reply)
             async with aclosing(pieces):
                 async for choice in pieces:
+                    received += len(choice.text)
+                    if choice.usage is not None and choice.usage.prompt:  # 0: it does not count
+                        told = choice.usage
                     if text := self._said(reply, choice):
                         yield TextDelta(request.turn, text)
                     if reply.spoken.closed_unopened:
@@ -153,6 +157,9 @@ class OpenAIResponder:
                         over += len(choice.text)
                         if reply.spoken.closed_unopened or over > MARK_CHARACTERS:
                             break
+        if told is not None:
+            self.usage += told
+        request.spend(told or replace(asked, completion=estimated_tokens(received)))
         text, refused = reply.finish()
         if reply.ending is None and not reply.full and not refused:
             if not reply.is_whole():
@@ -248,7 +255,7 @@ class OpenAIResponder:
         if not isinstance(completion, dict):
             raise await answer.unexpected("an event stream", body)
         choice = CompletionPiece() if completion.get("error") else self._choice(completion)
-        if choice == CompletionPiece():
+        if replace(choice, usage=None) == CompletionPiece():
             raise await answer.unexpected("an event stream", body)
         yield choice
         if choice.ending is None:
@@ -303,8 +310,8 @@ class OpenAIResponder:
 
     def _choice(self, completion: dict[str, Any]) -> CompletionPiece:
         try:
-            self._count(completion.get("usage"))
-            choice = choice_of(completion)
+            usage = told_usage(completion.get("usage"))
+            choice = replace(choice_of(completion), usage=usage)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._http.failed("protocol", f"no chat completion chunk: {error}") from error
         if choice.ending == "failed":
@@ -324,13 +331,3 @@ class OpenAIResponder:
             return reply.calls.finish(turn, cut=reply.ending == "length")
         except ValueError as error:
             raise self._http.failed("protocol", str(error)) from error
-
-    def _count(self, usage: Any) -> None:
-        self.usage.prompt_tokens += _tokens(usage, "prompt_tokens")
-        self.usage.completion_tokens += _tokens(usage, "completion_tokens")
-
-
-def _tokens(usage: Any, name: str) -> int:
-    """A number of tokens; 0 where the server tells none, or in another form."""
-    count = usage.get(name) if isinstance(usage, dict) else None
-    return count if isinstance(count, int) and count > 0 else 0

@@ -31,6 +31,7 @@ from pipeline.frames import (
     ReplyResumed,
     ReplyStarted,
     ReplyText,
+    ReplyUsage,
     SpeechStarted,
     SpeechStopped,
     ToolCall,
@@ -98,7 +99,7 @@ def describe(output: Outgoing) -> tuple[MessageType, dict[str, Any]] | None:
             # The engine has read them: they are an object.
             fields = {"call_id": call_id, "name": name, "arguments": json.loads(arguments)}
             return "tool.call", {"turn": turn, **fields}
-        case ReplyAudio() | OutOfBand() | SentenceSpoken() | SessionOver():
+        case ReplyAudio() | ReplyUsage() | OutOfBand() | SentenceSpoken() | SessionOver():
             return None
 
 

@@ -36,6 +36,7 @@ from gateway.protocols.openai_live.errors import (
 )
 from gateway.protocols.openai_live.opening import BEGIN, LiveOpening
 from gateway.protocols.openai_live.requests import LiveRequests
+from gateway.protocols.openai_live.tokens import ReplyTokens
 from gateway.protocols.openai_live.transcripts import LiveTranscripts
 from pipeline.frames import (
     Clear,
@@ -46,6 +47,7 @@ from pipeline.frames import (
     ReplyPaused,
     ReplyStarted,
     ReplyText,
+    ReplyUsage,
     SpeechStarted,
     SpeechStopped,
     ToolCall,
@@ -85,6 +87,7 @@ class OpenAiLive:
         self._expires_at = expires_at
         self._requests: LiveRequests | None = None  # once the client has sent `session.start`
         self._transcripts = LiveTranscripts()
+        self._tokens = ReplyTokens()
         self._session_id = ""
         self._start_id: str | None = None  # the client's event
         self._close_id: str | None = None
@@ -176,21 +179,27 @@ class OpenAiLive:
                 transcripts.reply_began()
             case ReplyText(turn, text):
                 requests.replies(turn, text)
+                self._tokens.said(turn, text)
                 transcripts.reply_says(text)
             case SentenceSpoken(_, from_ms, until_ms):
                 return transcripts.reply_lies(from_ms, until_ms)
             case Clear() | ReplyPaused():
                 transcripts.reply_stopped(now_ms)
-            case ReplyDone(turn, _, heard):
+            case ReplyUsage():
+                self._tokens.used(output)
+            case ReplyDone(turn, interrupted, heard):
                 requests.replied(turn, heard)
-                return transcripts.reply_over(heard, now_ms)
+                words = transcripts.reply_over(heard, now_ms)
+                return [*words, *self._response_over(turn, interrupted=interrupted)]
             case ToolCall():
+                self._tokens.said(output.turn, output.arguments)
                 return requests.called(output, int(now_ms), self._new_id)
             case Degraded():
                 requests.degraded(output)
             case TurnMetrics(turn, carried=carried):
                 transcripts.turn_over(turn, carried=carried)
-                return ({"type": "session.usage.updated", "usage": self._usage(now_ms)},)
+                told = self._response_over(turn, interrupted=True)  # it was stopped unheard
+                return [*told, {"type": "session.usage.updated", "usage": self._usage(now_ms)}]
             case Fault():
                 return self._fault(output)
             case SessionOver(code):
@@ -203,6 +212,14 @@ class OpenAiLive:
             case _:  # mouth shapes, moods, the interview's progress: the API has no event
                 pass
         return ()
+
+    def _response_over(self, turn: int, *, interrupted: bool) -> list[Event]:
+        """What the reply of a turn has taken of a model, if that is not told yet."""
+        assert self._requests is not None
+        if not self._tokens.counts(turn):
+            return []
+        response = self._requests.response_of(turn, self._new_id)
+        return self._tokens.over(response, interrupted=interrupted)
 
     def _started(self, ready: SessionReady, now: float) -> list[Event]:
         self._began, self._session_id = now, ready.session_id

@@ -46,7 +46,8 @@ class LiveRequests:
         self._canned: int | None = None  # the turn whose reply is no part of the conversation
         self._held: int | None = None  # the turn whose words are waited for
         self._lead = ""  # what was said meanwhile
-        self._delegation: tuple[int, str] | None = None  # of the turn that called functions
+        # Of the turn that called functions: it, and the ids of the delegation and of its response.
+        self._delegation: tuple[int, str, str] | None = None
         self._calls = 0
 
     # --- from the client ---------------------------------------------------------------------
@@ -176,17 +177,26 @@ class LiveRequests:
             return
         self.history.replied(turn, heard.removeprefix(lead).lstrip())
 
+    def response_of(self, turn: int, new_id: Callable[[str], str]) -> tuple[str | None, str, int]:
+        """The id of a turn's delegation, None where it called nothing; that of its response; and
+        how many events of it there were."""
+        found = self._delegation
+        if found is None or found[0] != turn:
+            return None, new_id("resp"), 0
+        return found[1], found[2], self._calls
+
     def called(self, call: ToolCall, at_ms: int, new_id: Callable[[str], str]) -> list[Event]:
         """The reply asks for a function: the events by which the client learns of it."""
         self.history.called(call)
         made: list[Event] = []
         if self._delegation is None or self._delegation[0] != call.turn:
-            self._delegation, self._calls = (call.turn, new_id("delegation")), 0
+            made_ids = new_id("delegation"), new_id("resp")
+            self._delegation, self._calls = (call.turn, *made_ids), 0
             delegation = {
                 "id": self._delegation[1],
                 "target": "responses",
                 "type": "delegation",
-                "response_id": new_id("resp"),
+                "response_id": self._delegation[2],
             }
             made.append(
                 {

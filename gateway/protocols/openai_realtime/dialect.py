@@ -46,6 +46,7 @@ from pipeline.frames import (
     ReplyResumed,
     ReplyStarted,
     ReplyText,
+    ReplyUsage,
     SpeechStarted,
     SpeechStopped,
     ToolCall,
@@ -246,6 +247,8 @@ class OpenAiRealtime:
                 return replies.audio(turn, b"", at_ms, FRAME_MS)
             case ReplyTiming(turn):
                 return replies.timed(turn)
+            case ReplyUsage():
+                replies.used(output)
             case ToolCall():
                 return replies.called(output)
             case Clear() | ReplyPaused():

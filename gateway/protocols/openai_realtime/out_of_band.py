@@ -15,6 +15,7 @@ from gateway.protocols.openai_realtime.items import RealtimeItem, made, messages
 from gateway.protocols.openai_realtime.responses import NewId, Response
 from gateway.protocols.openai_realtime.session import History, RealtimeSession
 from pipeline.stage import Message
+from pipeline.token_usage import TokenUsage
 
 MOST_OUT_OF_BAND = 4
 NEWEST = 2**53
@@ -55,6 +56,7 @@ class OutOfBandResponses:
             max_output_tokens=fields.max_output_tokens or session.max_output_tokens,
             wanted=fields,
         )
+        response.tokens = TokenUsage(estimated=True)  # until it is told
         self._open[response.id] = response
         request = replace(session.assistant(history, fields), tools=(), spoken=False)
         return RespondOutOfBand(response.id, request), response.begin()
@@ -65,6 +67,10 @@ class OutOfBandResponses:
         if response is None:
             return []
         events = response.say(output.text) if output.text else []
+        if output.tokens is not None:
+            response.tokens = output.tokens
+        elif output.done:  # no model has counted any
+            response.tokens = TokenUsage()
         if output.failed is not None:
             response.failure = "server_error"
             del self._open[output.key]

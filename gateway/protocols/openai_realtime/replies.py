@@ -17,7 +17,8 @@ from gateway.protocols.openai_realtime.errors import ALREADY_RESPONDING, Event, 
 from gateway.protocols.openai_realtime.fields import ResponseFields
 from gateway.protocols.openai_realtime.responses import NewId, Outcome, Reason, Response
 from gateway.protocols.openai_realtime.session import RealtimeSession
-from pipeline.frames import Clear, ReplyDone, ReplyPaused, ToolCall
+from pipeline.frames import Clear, ReplyDone, ReplyPaused, ReplyUsage, ToolCall
+from pipeline.token_usage import TokenUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Responses:
         self._heard_ms: float | None = None  # of the active response, once it was cut off
         self._ending: _Ending | None = None  # of the active response, until speech began
         self._playing = False  # over RTP: the active response is heard
+        # The newest turn that is known to have taken tokens, and them.
+        self._used = -1, TokenUsage()
 
     # --- what the client wants ---------------------------------------------------------------
 
@@ -198,6 +201,10 @@ class Responses:
             return events
         return events + response.call(call.call_id, call.name, call.arguments)
 
+    def used(self, usage: ReplyUsage) -> None:
+        """The reply has taken so much of the chat model. Its response may not be open yet."""
+        self._used = usage.turn, usage.tokens
+
     def canned(self, turn: int, failure: str | None) -> None:
         """A canned line takes the place of the reply; `failure` where the reply failed."""
         response = self._active
@@ -268,6 +275,8 @@ class Responses:
         self._cancelling = self._playing = False
         ending = kept or ending
         heard_ms = ending.heard_ms
+        if self._used[0] == response.turn:
+            response.tokens = self._used[1]
         events = response.close(
             ending.outcome, ending.reason, heard=ending.heard, heard_ms=heard_ms
         )

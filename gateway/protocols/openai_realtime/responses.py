@@ -3,6 +3,7 @@ Pure."""
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from gateway.protocols.openai_realtime import conversation as conversations
@@ -10,6 +11,7 @@ from gateway.protocols.openai_realtime.conversation import Conversation
 from gateway.protocols.openai_realtime.errors import Event
 from gateway.protocols.openai_realtime.fields import Modality, ResponseFields
 from gateway.protocols.openai_realtime.items import ContentPart, RealtimeItem, SentAudio, Status
+from pipeline.token_usage import TokenUsage, estimated_tokens
 
 NewId = Callable[[str], str]
 """Makes an id that begins with the given word and "_"."""
@@ -17,20 +19,31 @@ NewId = Callable[[str], str]
 Outcome: TypeAlias = Literal["completed", "cancelled", "failed"]
 Reason: TypeAlias = Literal["turn_detected", "client_cancelled"]
 
-USAGE: Event = {
-    "total_tokens": 0,
-    "input_tokens": 0,
-    "output_tokens": 0,
-    "input_token_details": {
-        "text_tokens": 0,
-        "audio_tokens": 0,
-        "image_tokens": 0,
-        "cached_tokens": 0,
-        "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0},
-    },
-    "output_token_details": {"text_tokens": 0, "audio_tokens": 0},
-}
-"""Tokens are not counted here; the key and all of its fields must be there all the same."""
+
+def usage_of(tokens: TokenUsage) -> Event:
+    """The `usage` of a response: of the chat model alone, which reads and writes text.
+
+    `estimated` is no field of the API's: it is there, and true, where the model's server has not
+    told the figures.
+    """
+    usage: Event = {
+        "total_tokens": tokens.total,
+        "input_tokens": tokens.prompt,
+        "output_tokens": tokens.completion,
+        "input_token_details": {
+            "text_tokens": tokens.prompt,
+            "audio_tokens": 0,
+            "image_tokens": 0,
+            "cached_tokens": tokens.cached,
+            "cached_tokens_details": {
+                "text_tokens": tokens.cached,
+                "audio_tokens": 0,
+                "image_tokens": 0,
+            },
+        },
+        "output_token_details": {"text_tokens": tokens.completion, "audio_tokens": 0},
+    }
+    return {**usage, "estimated": True} if tokens.estimated else usage
 
 
 class Response:
@@ -59,6 +72,8 @@ class Response:
         """Why the reply is only a canned line, if it is."""
         self.aside = False
         """The reply is no part of the conversation: a prompt to a silent person, for example."""
+        self.tokens = TokenUsage()
+        """What it has taken of the chat model, as far as that is known."""
         self._new_id = new_id
         self._conversation = conversation
         self._modality = modality
@@ -69,6 +84,7 @@ class Response:
         self._previous: dict[str, str | None] = {}
         self._status = "in_progress"
         self._details: Event | None = None
+        self._characters = 0  # of all that it said and called
 
     @property
     def spoken(self) -> bool:
@@ -119,6 +135,7 @@ class Response:
         self.message.say(self.message.text + text)
         if aside:
             self.message.lead = self.message.text
+        self._characters += len(text)
         kind = "output_audio_transcript" if self.spoken else "output_text"
         delta = {"type": f"response.{kind}.delta", **self._place(self.message), "delta": text}
         return [*events, delta]
@@ -172,6 +189,7 @@ class Response:
             turn=self.turn,
         )
         events = self._add(item)
+        self._characters += len(arguments)
         item.arguments = arguments
         item.status = "completed"
         place: Event = {
@@ -247,6 +265,13 @@ class Response:
             "content_index": 0,
         }
 
+    def _taken(self) -> TokenUsage:
+        """Its tokens; where its end was not told, at least about those of what came of it."""
+        if not self.tokens.estimated or self._status == "failed":  # what is said then is no model's
+            return self.tokens
+        completion = max(self.tokens.completion, estimated_tokens(self._characters))
+        return replace(self.tokens, completion=completion)
+
     def _payload(self) -> Event:
         return {
             "id": self.id,
@@ -259,5 +284,5 @@ class Response:
             "max_output_tokens": self._max_output_tokens,
             "audio": {"output": self._audio},
             "metadata": self._metadata,
-            "usage": USAGE if self.over else None,
+            "usage": usage_of(self._taken()) if self.over else None,
         }

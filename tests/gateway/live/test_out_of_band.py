@@ -1,7 +1,7 @@
 """Replies beside the conversation: their pieces, their end, and how many there may be."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -9,9 +9,11 @@ from gateway.live.out_of_band import LONGEST_CHARS, MOST_OUT_OF_BAND, OutOfBandR
 from gateway.protocols.dialect import OutOfBand, ProtocolError
 from gateway.protocols.request import AssistantRequest
 from pipeline.breaker import Breaker
+from pipeline.frames import TextDelta
 from pipeline.guard import Candidate, Guard
-from pipeline.stage import Message
+from pipeline.stage import Message, ReplyRequest
 from pipeline.testing import run_virtual
+from pipeline.token_usage import TokenUsage
 from stages.fakes import FakeResponder, Script
 
 ASKED = AssistantRequest(lambda turn: (Message("user", "Hello"),), instructions="Be brief.")
@@ -80,3 +82,19 @@ def test_a_reply_without_end_is_cut() -> None:
     seen = told(FakeResponder(text="x" * 999 + f" {'x' * 999}" * 99), story)
     assert sum(len(piece.text) for piece in seen) == LONGEST_CHARS
     assert seen[-1] == OutOfBand("a", done=True)
+
+
+def test_what_a_reply_takes_of_the_model_is_told_with_it() -> None:
+    class Counting(FakeResponder):
+        def reply(self, request: ReplyRequest) -> AsyncIterator[TextDelta]:
+            request.spend(TokenUsage(9, 2))
+            return super().reply(request)
+
+    async def story(replies: OutOfBandReplies, seen: list[OutOfBand]) -> None:
+        replies.begin("a", ASKED)
+
+    taken = TokenUsage(9, 2)
+    assert told(Counting(text="Hello"), story) == [
+        OutOfBand("a", "Hello ", tokens=taken),
+        OutOfBand("a", done=True, tokens=taken),
+    ]

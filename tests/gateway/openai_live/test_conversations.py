@@ -55,6 +55,8 @@ def test_two_turns_of_a_fixture_are_understood_and_answered_aloud(
             assert closed["reason"] == "close_requested"
             assert closed["usage"]["seconds"] >= 2
             assert len(talk.of("session.usage.updated")) == 2
+            tokens = [event["event"]["response"]["usage"] for event in talk.of("response.event")]
+            assert [used["total_tokens"] for used in tokens] == [11, 11]  # as the server told them
             assert await talk.ended() == (1000, "")
             assert "error" not in talk.types()
         said = {"role": "user", "content": SAID}

@@ -26,6 +26,9 @@ def test_a_typed_item_is_answered_aloud(realtime: RealtimeGateway) -> None:
             done = await answered(talk, "Hello")
             assert text_of(done) == "You said Hello."
             assert len(talk.audio) > 0
+            usage = done["usage"]  # as the model's server told it
+            assert (usage["input_tokens"], usage["output_tokens"]) == (9, 2)
+            assert "estimated" not in usage
         assert realtime.asked() == [[{"role": "user", "content": "Hello"}]]
 
     realtime.run(story)

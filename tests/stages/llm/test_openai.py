@@ -10,6 +10,8 @@ from pipeline.breaker import Outcome
 from pipeline.frames import TextDelta, ToolCall
 from pipeline.guard import Limits
 from pipeline.stage import Brief, Message, ReplyRequest, Tool, ToolRequest
+from pipeline.token_usage import TokenUsage, estimated_tokens
+from stages.llm._usage import prompt_tokens, told_usage
 from stages.llm.openai import MARKLESS, OpenAIResponder
 
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
@@ -440,7 +442,7 @@ def test_calls_follow_the_text_each_of_them_whole(ask: Ask) -> None:
         ToolCall(4, "call_b", "end", "{}"),
     ]
     assert result.outcomes == [SUCCESS]
-    assert result.usage.prompt_tokens == 9
+    assert result.usage.prompt == 9
 
 
 @pytest.mark.parametrize(
@@ -580,7 +582,69 @@ def test_a_model_that_is_not_offered_is_not_asked(ask: Ask, peer: Any) -> None:
 
 def test_reported_tokens_are_counted(ask: Ask) -> None:
     usage = ask("hello").usage
-    assert (usage.prompt_tokens, usage.completion_tokens) == (9, 2)
+    assert usage == TokenUsage(9, 2)
+
+
+def test_what_a_reply_takes_is_told_as_far_as_it_is_known(ask: Ask, peer: Any) -> None:
+    for model, told in (
+        ("hello/counted", TokenUsage(9, 2)),
+        ("eof/uncounted", None),
+    ):
+        taken: list[TokenUsage] = []
+        ask(model, replace(REQUEST, spend=taken.append))
+        [body] = peer.requests(model)
+        asked = TokenUsage(prompt_tokens(body), estimated=True)
+        assert asked.prompt > 10
+        about = replace(asked, completion=estimated_tokens(len("Hello there.")))
+        assert taken == [asked, told or about]
+
+
+@pytest.mark.parametrize(
+    ("value", "usage"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 2}, TokenUsage(9, 2)),
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 0,
+                "prompt_tokens_details": {"cached_tokens": 4},
+            },
+            TokenUsage(9, 0, cached=4),
+        ),
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 2,
+                "prompt_tokens_details": {"cached_tokens": 40},
+            },
+            TokenUsage(9, 2, cached=9),
+        ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": None},
+            TokenUsage(9, 2),
+        ),
+        ({"prompt_tokens": True, "completion_tokens": 2}, None),
+        ({"prompt_tokens": 9}, None),
+        ({"prompt_tokens": 9, "completion_tokens": -1}, None),
+        ({"prompt_tokens": 9, "completion_tokens": 10**9}, None),
+        ([9, 2], None),
+        (None, None),
+    ],
+    ids=[
+        "plain",
+        "cached",
+        "more cached than asked",
+        "no details",
+        "no number",
+        "half",
+        "negative",
+        "absurd",
+        "a list",
+        "nothing",
+    ],
+)
+def test_only_what_can_be_tokens_is_taken_for_them(value: Any, usage: TokenUsage | None) -> None:
+    assert told_usage(value) == usage
 
 
 def test_a_probe_asks_the_server(peer: Any) -> None:

@@ -21,6 +21,7 @@ from gateway.protocols.dialect import (
 from gateway.protocols.native import NativeDialect
 from gateway.protocols.request import SessionRequest
 from pipeline import frames
+from pipeline.token_usage import TokenUsage
 
 READY = SessionReady("s", WireAudio("opus", 48_000), WireAudio("opus", 48_000), {}, None)
 
@@ -189,6 +190,7 @@ def test_messages_are_numbered_from_1() -> None:
     [
         frames.ReplyAudio(0, np.zeros(1, np.int16), 0),
         OutOfBand("k", "text"),
+        frames.ReplyUsage(0, TokenUsage(9, 2)),
     ],
     ids=lambda value: type(value).__name__,
 )

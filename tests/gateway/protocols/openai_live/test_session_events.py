@@ -26,13 +26,16 @@ from pipeline.frames import (
     ReplyResumed,
     ReplyStarted,
     ReplyText,
+    ReplyUsage,
     SpeechStarted,
     SpeechStopped,
+    ToolCall,
     Transcript,
     TurnMetrics,
 )
 from pipeline.ladder import CANNED, HOLDING
 from pipeline.stage import Message
+from pipeline.token_usage import TokenUsage
 from tests.gateway.protocols.openai_live.live_client import READY, LiveClient, of, words
 
 
@@ -245,6 +248,48 @@ def test_usage_is_told_with_each_turn_and_at_the_end() -> None:
     assert closed["usage"] == {"seconds": 3}
     assert closed["session"] == client.started[0]["session"]
     assert client.hear(SessionOver(CloseCode.FINISHED)) == []
+
+
+def test_the_tokens_of_a_reply_are_told_as_those_of_a_response() -> None:
+    client = started()
+    client.hear(ReplyUsage(1, TokenUsage(40, 0, estimated=True)), ReplyStarted(1))
+    client.hear(ReplyText(1, "Well."), ReplyUsage(1, TokenUsage(38, 9, cached=16)))
+    [event] = of(client.hear(ReplyDone(1, False, "Well.")), "response.event")
+    assert event["delegation_id"] is None
+    assert event["event"]["type"] == "response.completed"
+    assert event["event"]["response"]["usage"] == {
+        "input_tokens": 38,
+        "input_tokens_details": {"cached_tokens": 16},
+        "output_tokens": 9,
+        "total_tokens": 47,
+    }
+    assert of(client.hear(ReplyStarted(2), ReplyDone(2, False, "")), "response.event") == []
+
+
+def test_a_reply_that_was_stopped_unheard_has_taken_tokens_too() -> None:
+    client = started()
+    client.hear(ReplyUsage(1, TokenUsage(40, 0, estimated=True)))
+    event, usage = client.hear(TurnMetrics(1, 800, (), None))
+    assert event["event"]["type"] == "response.incomplete"
+    assert event["event"]["response"]["usage"]["input_tokens"] == 40
+    assert usage["type"] == "session.usage.updated"
+    assert of(client.hear(TurnMetrics(1, 800, (), None)), "response.event") == []
+
+
+def test_of_a_reply_that_called_and_was_cut_off_the_tokens_are_estimated() -> None:
+    client = started()
+    client.hear(ReplyText(1, "not counted, by no model"))
+    client.hear(ReplyUsage(2, TokenUsage(40, 0, estimated=True)), ReplyText(2, "One moment."))
+    events = client.hear(ToolCall(2, "c", "f", '{"a":1}'))
+    delegation = of(events, "session.delegation.created")[0]["delegation"]
+    [event] = of(client.hear(ReplyDone(2, True, "One")), "response.event")
+    assert event["delegation_id"] == delegation["id"]
+    assert event["event"]["type"] == "response.incomplete"
+    assert event["event"]["sequence_number"] == 1
+    response = event["event"]["response"]
+    assert (response["id"], response["status"]) == (delegation["response_id"], "incomplete")
+    usage = response["usage"]
+    assert (usage["output_tokens"], usage["estimated"]) == (5, True)  # of 18 characters
 
 
 ENDS: dict[str, tuple[list[Any], CloseCode, str]] = {

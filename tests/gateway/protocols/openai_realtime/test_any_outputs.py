@@ -17,6 +17,7 @@ from pipeline.frames import (
     ReplyResumed,
     ReplyStarted,
     ReplyText,
+    ReplyUsage,
     SpeechStarted,
     SpeechStopped,
     ToolCall,
@@ -24,6 +25,7 @@ from pipeline.frames import (
     TurnMetrics,
     Visemes,
 )
+from pipeline.token_usage import TokenUsage
 from tests.gateway.protocols.openai_realtime.stock_client import StockClient
 
 TURNS = st.integers(0, 4)
@@ -37,6 +39,7 @@ OUTPUTS = st.one_of(
     st.builds(ReplyStarted, TURNS),
     st.builds(ReplyText, TURNS, TEXTS),
     st.builds(ReplyDone, TURNS, st.booleans(), TEXTS),
+    st.builds(ReplyUsage, TURNS, st.sampled_from([TokenUsage(9, 2), TokenUsage(9, 0, True)])),
     st.builds(ReplyPaused, TURNS, TIMES),
     st.builds(ReplyResumed, TURNS, TIMES),
     st.builds(ReplyTiming, TURNS, TIMES, TIMES),

@@ -30,6 +30,7 @@ from gateway.protocols.openai_realtime import conversation
 from gateway.protocols.openai_realtime.events import PLAIN_APPENDS, AppendAudio, read
 from pipeline.frames import AvatarState, ReplyDone, ReplyStarted, ReplyText
 from pipeline.stage import Message, Tool
+from pipeline.token_usage import TokenUsage
 from tests.gateway.protocols.openai_realtime.stock_client import StockClient, error, kinds, only
 
 MANUAL: dict[str, Any] = {"audio": {"input": {"turn_detection": None}}}
@@ -676,6 +677,7 @@ def test_a_response_beside_the_conversation_is_text_and_no_item() -> None:
     ]
     (item,) = only(events, "response.done")["response"]["output"]
     assert item["content"] == [{"type": "output_text", "text": "Greeting"}]
+    assert only(events, "response.done")["response"]["usage"]["total_tokens"] == 0
     assert error(client.send("conversation.item.retrieve", item_id=item["id"]))[0] == (
         "item_not_found"
     )
@@ -692,6 +694,12 @@ def test_a_response_beside_the_conversation_can_fail_or_be_cancelled() -> None:
     assert only(cancelled, "response.done")["response"]["status"] == "cancelled"
     assert client.taken() == [StopOutOfBand("resp_2")]
     assert client.hear(OutOfBand("resp_2", "late", done=True)) == []
+    usage = only(cancelled, "response.done")["response"]["usage"]
+    assert usage["estimated"] is True
+    client.send("response.create", response={"conversation": "none"})
+    told = OutOfBand("resp_3", "Hello", done=True, tokens=TokenUsage(38, 9))
+    usage = only(client.hear(told), "response.done")["response"]["usage"]
+    assert (usage["total_tokens"], "estimated" in usage) == (47, False)
 
 
 def test_only_so_many_responses_beside_the_conversation_run_at_once() -> None:

@@ -30,13 +30,16 @@ from pipeline.frames import (
     ReplyResumed,
     ReplyStarted,
     ReplyText,
+    ReplyUsage,
     SpeechStarted,
     SpeechStopped,
     ToolCall,
     Transcript,
     TurnMetrics,
 )
+from pipeline.ladder import CANNED
 from pipeline.stage import Message, ToolRequest
+from pipeline.token_usage import TokenUsage
 from tests.gateway.protocols.openai_realtime.stock_client import (
     FRAME,
     WIRE,
@@ -175,8 +178,79 @@ def test_the_values_of_a_spoken_turn() -> None:
             "content": [{"type": "output_audio", "transcript": "Hello. How are you?"}],
         }
     ]
-    assert response["usage"]["total_tokens"] == 0
+    assert response["usage"]["total_tokens"] == 0  # no model was asked
+    assert "estimated" not in response["usage"]
     assert response["audio"]["output"]["format"] == {"type": "audio/pcm", "rate": 24_000}
+
+
+ASKED = TokenUsage(40, 0, estimated=True)
+TOLD = TokenUsage(38, 9, cached=16)
+
+
+def usage_of(*outputs: Any) -> dict[str, Any]:
+    """The usage of the response to what was said in turn 1, with these outputs in it."""
+    client = StockClient(**TRANSCRIBED)
+    events = client.hear(
+        SpeechStarted(1, 1000),
+        SpeechStopped(1, 1800),
+        Transcript(1, "Hello", True),
+        *outputs,
+    )
+    usage: dict[str, Any] = only(events, "response.done")["response"]["usage"]
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+    assert usage["input_token_details"]["text_tokens"] == usage["input_tokens"]
+    assert usage["output_token_details"]["text_tokens"] == usage["output_tokens"]
+    return usage
+
+
+def test_the_tokens_that_the_models_server_tells_are_those_of_the_response() -> None:
+    usage = usage_of(
+        ReplyUsage(1, ASKED),
+        ReplyStarted(1),
+        ReplyText(1, "Well, thank you."),
+        ReplyUsage(1, TOLD),
+        ReplyDone(1, False, "Well, thank you."),
+    )
+    assert (usage["input_tokens"], usage["output_tokens"]) == (38, 9)
+    assert usage["input_token_details"]["cached_tokens"] == 16
+    assert "estimated" not in usage
+
+
+def test_what_the_server_does_not_tell_is_estimated_and_says_so() -> None:
+    said = "Well, thank you. Tell me more."
+    cut_off = [Clear(1, 300), ReplyDone(1, True, "Well,"), SpeechStarted(2, 3000)]
+    usage = usage_of(ReplyUsage(1, ASKED), ReplyStarted(1), ReplyText(1, said), *cut_off)
+    assert (usage["input_tokens"], usage["output_tokens"]) == (40, 8)  # a token for 4 characters
+    assert usage["estimated"] is True
+
+
+def test_what_a_failed_reply_has_taken_is_an_estimate() -> None:
+    usage = usage_of(
+        ReplyUsage(1, ASKED),
+        Degraded(1, "llm", "a", CANNED, "down"),
+        ReplyStarted(1),
+        ReplyText(1, "Sorry, I lost my thread."),
+        ReplyDone(1, False, ""),
+    )
+    assert (usage["input_tokens"], usage["output_tokens"]) == (40, 0)  # the line is no model's
+    assert usage["estimated"] is True
+
+
+def test_what_was_told_before_the_voice_failed_is_no_estimate() -> None:
+    failed = Degraded(1, "tts", "a", CANNED, "down")
+    usage = usage_of(ReplyUsage(1, TOLD), failed, ReplyText(1, "Sorry."), ReplyDone(1, False, ""))
+    assert (usage["total_tokens"], "estimated" in usage) == (47, False)
+
+
+def test_another_turns_tokens_are_not_the_responses() -> None:
+    usage = usage_of(
+        ReplyUsage(0, TOLD),
+        ReplyStarted(1),
+        ReplyText(1, "Well."),
+        ReplyUsage(2, TOLD),
+        ReplyDone(1, False, "Well."),
+    )
+    assert usage["total_tokens"] == 0
 
 
 def test_words_are_not_shown_where_no_transcription_was_asked_for() -> None:
