@@ -207,6 +207,7 @@ async def create(
     session_id: str | None = None,
     now: float | None = None,
     language: str | None = None,
+    tools: tuple[ToolWish, ...] = (),
     tells: bool = False,
 ) -> tuple[SessionRecord, int]:
     """Store a new session and return it with its version.
@@ -220,6 +221,7 @@ async def create(
         session_id=session_id,
         now=now,
         language=language,
+        tools=tools,
         tells=tells,
     ).made()
     return record, (await store.commit(*writes))[0]

@@ -18,6 +18,7 @@ from gateway.live.epoch import epoch_clock
 from gateway.live.host import DEFAULT_ROLE
 from gateway.protocols.request import SessionRequest
 from gateway.protocols.rtvi import Rtvi
+from gateway.protocols.tool_wish import ToolWishes
 from gateway.rest.access import (
     ACCESS_REQUIRED,
     ADMITTED,
@@ -71,6 +72,7 @@ class RtviInterview(_Sent):
     total_questions: Annotated[int, Field(alias="totalQuestions")] = DEFAULT_QUESTIONS
     language: str | None = None
     session_id: Annotated[Id | None, Field(alias="sessionId")] = None
+    tools: ToolWishes = Field(default_factory=list)
 
 
 class RtviStart(_Sent):
@@ -211,6 +213,7 @@ class RtviEndpoints:
             mode="voice",
             ttl_s=settings.session_ttl_s,
             language=own,
+            tools=tuple(wanted.tools),
             tells=settings.webhooks is not None,
         )
         return record.id

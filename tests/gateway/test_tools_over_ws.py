@@ -11,6 +11,7 @@ import pytest
 from stages.llm.openai import OpenAIResponder
 from tests.support.gateway import Gateway
 from tests.support.peers import Peer
+from tests.support.rtvi import rtvi_client
 from tests.support.service_peer import HANG, Raw, ServicePeer
 
 pytestmark = pytest.mark.slow
@@ -198,3 +199,43 @@ def test_functions_are_declared_over_rest(gateway: Gateway) -> None:
             assert "'moon'" in error["message"]
 
     served(gateway, story)
+
+
+def test_a_client_of_rtvi_runs_its_own_function(gateway: Gateway, peer: Peer) -> None:
+    async def story() -> None:
+        async with httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=30) as http:
+            body = {"role": "Data Analyst", "tools": [WEATHER]}
+            answer = await http.post("/start", json={"transport": "websocket", "body": body})
+            assert answer.status_code == 200, answer.text
+        path = httpx.URL(answer.json()["wsUrl"]).path
+        async with rtvi_client(gateway.port, path) as client:
+            await client.ready()
+            asked = await client.until("llm-function-call-in-progress", function_name="weather")
+            call = client.messages[asked]["data"]
+            assert call["arguments"] == {"place": "Leeds"}
+            await client.send("llm-function-call-result", {**call, "result": {"sky": "grau"}})
+            stopped = await client.until("llm-function-call-stopped", cancelled=False)
+            said = await client.until("bot-tts-text", stopped)
+            assert client.messages[said]["data"]["text"] == 'It is {"sky":"grau"} there.'
+            done = await client.until("bot-stopped-speaking", said)
+            # The next call is left without a result: speech ends it.
+            await client.send("send-text", {"content": "And tomorrow?"})
+            second = await client.until("llm-function-call-in-progress", done)
+            await client.send("client-message", {"t": "interrupt"})
+            late = client.messages[second]["data"]
+            await client.until(
+                "llm-function-call-stopped",
+                second,
+                tool_call_id=late["tool_call_id"],
+                cancelled=True,
+            )
+            await client.send("llm-function-call-result", {**late, "result": "late"})
+            await client.send("llm-function-call-result", {**late, "tool_call_id": "never"})
+            await client.send("llm-function-call-result", {"tool_call_id": "never", "result": 1})
+            error = await client.until("error-response", second)
+            assert "data.result" in client.messages[error]["data"]["error"]
+            unknown = await client.until("error", second)
+            assert "no call 'never'" in client.messages[unknown]["data"]["error"]
+
+    served(gateway, story)
+    assert results(peer, gateway) == ['{"sky":"grau"}']

@@ -17,7 +17,8 @@ from gateway.protocols.dialect import (
 )
 from gateway.protocols.json_text import json_text
 from gateway.protocols.request import SessionRequest
-from gateway.protocols.rtvi.events import BotEvents, Event, server_message
+from gateway.protocols.rtvi.events import BotEvents, server_message
+from gateway.protocols.rtvi.functions import Event, result_in
 from gateway.protocols.rtvi.messages import (
     LABEL,
     MAJOR,
@@ -44,7 +45,7 @@ class Rtvi:
     """
 
     resumable = False
-    runs_tools = False
+    runs_tools = True
 
     def __init__(
         self, request: SessionRequest, clock: Callable[[float], float], *, signalled: bool = True
@@ -77,6 +78,8 @@ class Rtvi:
                 return self._appended(asked)
             case "client-message":
                 return self._client_message(asked)
+            case "llm-function-call-result":
+                return self._result(asked)
             case "disconnect-bot":
                 return (Leave(),)
             case _:
@@ -128,6 +131,12 @@ class Rtvi:
         if not asked.data.get("run_immediately", False):
             raise asked.refused("unsupported", "an interview takes no text that is not answered")
         return [TypedText(text)]  # which stops the reply under way
+
+    def _result(self, asked: ClientMessage) -> list[Command]:
+        """Of a function that the client has run."""
+        answer = result_in(asked)
+        stopped = self._messages(self.events.calls.answered(answer.call_id))
+        return [answer, *map(Send, stopped)]
 
     def _client_message(self, asked: ClientMessage) -> list[Command]:
         kind = asked.data.get("t")

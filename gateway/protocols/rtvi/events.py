@@ -15,6 +15,7 @@ from gateway.protocols.dialect import (
     ReplyTiming,
     SessionExpires,
 )
+from gateway.protocols.rtvi.functions import Event, FunctionCalls
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -29,12 +30,10 @@ from pipeline.frames import (
     SpeechStarted,
     SpeechStopped,
     StageSpan,
+    ToolCall,
     Transcript,
     TurnMetrics,
 )
-
-Event = tuple[str, dict[str, Any] | None]
-"""A type and its data."""
 
 PERSON = "candidate"
 """The `user_id` of transcripts: a session has one person."""
@@ -46,6 +45,7 @@ class BotEvents:
     def __init__(self, clock: Callable[[float], float]) -> None:
         self.old = False
         """The client speaks version 1."""
+        self.calls = FunctionCalls()
         self._clock = clock
         self._composing = False
         self._synthesising = False
@@ -72,10 +72,12 @@ class BotEvents:
                 return self.heard()
             case Clear() | ReplyPaused():  # it may go on: the speech may prove to be none
                 return self._silent()
-            case ReplyDone():
-                return self._done(output)
-            case TurnMetrics():
-                return [("metrics", _metrics(output))]
+            case ToolCall():
+                return self.calls.called(output, old=self.old)
+            case ReplyDone(turn):
+                return [*self.calls.over(turn), *self._done(output)]
+            case TurnMetrics(turn):
+                return [*self.calls.over(turn), ("metrics", _metrics(output))]
             case Fault(_, _, text, fatal):
                 return [error(text, fatal=fatal)]
             case _:
@@ -187,7 +189,7 @@ def _of_gateway(output: Outgoing) -> list[Event]:
         case Degraded(turn, stage, source, target, reason):
             fields = {"turn": turn, "stage": stage, "from": source, "to": target, "reason": reason}
             return [server_message("degraded", fields)]
-        case _:  # mouth shapes, pictures, functions: RTVI has no event that would carry them
+        case _:  # mouth shapes, pictures: RTVI has no event that would carry them
             return []
 
 

@@ -46,7 +46,7 @@ class FramedRtvi:
     """A `gateway.protocols.dialect.Dialect`; `unwrap` finds the audio in clients' messages."""
 
     resumable = False
-    runs_tools = False
+    runs_tools = True
 
     def __init__(self, request: SessionRequest, clock: Callable[[float], float]) -> None:
         self._request = replace(

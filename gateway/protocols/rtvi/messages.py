@@ -44,7 +44,7 @@ def read(message: bytes) -> ClientMessage:
     if not isinstance(kind, str):
         raise ProtocolError("bad_message", "type: a string is needed")
     name = given if isinstance(given, str) and len(given) <= LONGEST_ID else ""
-    if not _is_whole(name):
+    if not is_whole(name):
         name = ""
     if data is not None and not isinstance(data, dict):
         raise ProtocolError("bad_message", "data: an object is needed", event_id=name or None)
@@ -70,7 +70,7 @@ def major_of(version: Any) -> int | None:
 def text_of(message: ClientMessage) -> str:
     """The text in `data.content`. Raises `ProtocolError`."""
     text = message.data.get("content")
-    if not isinstance(text, str) or not _is_whole(text):
+    if not isinstance(text, str) or not is_whole(text):
         raise message.refused("bad_message", "data.content: a string is needed")
     if len(text.encode()) > LONGEST_TEXT_BYTES:
         raise message.refused("text_too_long", f"data.content: at most {LONGEST_TEXT_BYTES} bytes")
@@ -103,7 +103,7 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def _is_whole(text: str) -> bool:
+def is_whole(text: str) -> bool:
     """Whether it holds no half of a surrogate pair, which can be neither sent nor stored."""
     try:
         text.encode()

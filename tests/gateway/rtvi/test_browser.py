@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from stages.fakes import FakeSynthesizer
+from stages.llm.openai import OpenAIResponder
 from tests.support.chromium import Page, chromium
+from tests.support.peers import Peer
 from tests.support.pipecat import IN_CI, site
 from tests.support.pipecat import MISSING as MISSING_CLIENT
+from tests.support.realtime import WEATHER
 from tests.support.served import free_port, gateway
 from tests.support.visit import LOOPBACK, spoken
 from tests.support.visit import MISSING as MISSING_ENGINES
@@ -155,6 +158,33 @@ def converse(visited: Visit) -> None:
     errors = [e["data"] for e in visited.events() if e["type"] == "error"]
     page.look("client.disconnect()")
     assert errors == []
+
+
+def test_a_page_runs_a_function_that_its_session_has(tmp_path: Path, peer: Peer) -> None:
+    doorway = Doorway(tmp_path)
+    doorway.responder = OpenAIResponder(peer.url, "weather/of-a-page")
+
+    async def story() -> None:
+        try:
+            with visit(tmp_path, origin, doorway.url, "webrtc") as visited:
+                await asyncio.to_thread(calls, visited)
+        finally:
+            await doorway.responder.aclose()
+
+    with site(tmp_path) as origin:
+        doorway.settings["cors_origins"] = origin
+        doorway.run(story)
+
+
+def calls(visited: Visit) -> None:
+    function = {key: WEATHER[key] for key in ("name", "description", "parameters")}
+    assert visited.start({"tools": [function]})["version"] == "2.1.0"
+    visited.until("bot-tts-text", 1, """data.text === 'It is {"sky":"grey in Leeds"} there.'""")
+    events = visited.events()
+    assert next(e["data"] for e in events if e["type"] == "function-call") == {"place": "Leeds"}
+    stopped = next(e["data"] for e in events if e["type"] == "function-stopped")
+    assert (stopped["function_name"], stopped["cancelled"]) == ("weather", False)
+    visited.page.look("client.disconnect()")
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)

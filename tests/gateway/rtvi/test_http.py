@@ -81,6 +81,8 @@ def test_a_webrtc_client_gets_its_session_and_ice_servers(doorway: Doorway) -> N
         ({"body": {"role": "Clown"}}, 400, "unknown_role"),
         ({"body": {"role": "Data Analyst", "totalQuestions": 0}}, 400, "invalid_count"),
         ({"body": {"language": "tlh"}}, 400, "unknown_language"),
+        ({"body": {"tools": [{"name": "a b"}]}}, 400, "invalid_field"),
+        ({"body": {"tools": [{"name": "a"}] * 33}}, 400, "invalid_field"),
         ({"body": {"sessionId": "not here"}}, 400, "invalid_field"),
         ({"body": {"sessionId": "nobodys"}}, 404, "no_such_session"),
         ([], 400, "invalid_json"),

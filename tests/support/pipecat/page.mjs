@@ -69,6 +69,7 @@ const callbacks = {
   onBotTtsStarted: () => note('bot-tts-started'),
   onBotTtsStopped: () => note('bot-tts-stopped'),
   onMetrics: (data) => note('metrics', data),
+  onLLMFunctionCallStopped: (data) => note('function-stopped', data),
   onServerMessage: (data) => note('server-message', data),
   onMessageError: (message) => note('message-error', message?.data ?? message),
   onError: (message) => note('error', message?.data ?? message),
@@ -82,6 +83,10 @@ function make(kind) {
     ? new WebSocketTransport({ mediaManager: new WavOfSocket(512, 16000) })
     : new SmallWebRTCTransport({ mediaManager: new WavOfPeer() });
   client = new PipecatClient({ transport, callbacks, enableMic: true, enableCam: false });
+  client.registerFunctionCallHandler('weather', async ({ arguments: given }) => {
+    note('function-call', given);
+    return { sky: `grey in ${given.place}` };
+  });
   window.client = client;
   return client;
 }

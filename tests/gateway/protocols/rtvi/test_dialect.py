@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.protocols.dialect import (
+    AnswerToolCall,
     Command,
     CommitTurn,
     GoingAway,
@@ -24,6 +25,7 @@ from gateway.protocols.dialect import (
 )
 from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.protocols.rtvi import Rtvi
+from gateway.protocols.rtvi.functions import LONGEST_CALL_ID
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -37,6 +39,7 @@ from pipeline.frames import (
     SpeechStarted,
     SpeechStopped,
     StageSpan,
+    ToolCall,
     Transcript,
     TurnMetrics,
     Visemes,
@@ -333,6 +336,96 @@ def test_a_turn_without_a_reply_ends_what_it_began() -> None:
         "bot-llm-started",
         "bot-llm-stopped",
     ]
+
+
+CALL = ToolCall(1, "call_1", "weather", '{"place":"Leeds"}')
+RESULT = {"function_name": "weather", "tool_call_id": "call_1", "arguments": {}, "result": "rain"}
+STOPPED = {"function_name": "weather", "tool_call_id": "call_1"}
+
+
+def test_a_function_is_called_and_its_result_ends_the_call() -> None:
+    client = Client()
+    client.gets(READY)
+    started, under_way = client.gets(CALL)
+    assert started == {
+        "type": "llm-function-call-started",
+        "data": {"function_name": "weather"},
+    }
+    assert under_way == {
+        "type": "llm-function-call-in-progress",
+        "data": {**STOPPED, "arguments": {"place": "Leeds"}},
+    }
+    answer, stopped = client.send("llm-function-call-result", RESULT)
+    assert answer == AnswerToolCall("call_1", "rain")
+    assert sent(stopped)["type"] == "llm-function-call-stopped"
+    assert sent(stopped)["data"] == {**STOPPED, "cancelled": False}
+    again = client.send("llm-function-call-result", RESULT)
+    assert again == [AnswerToolCall("call_1", "rain")]  # which the session ignores
+    assert "llm-function-call-stopped" not in client.types(ReplyDone(1, False, "It rains."))
+
+
+def test_a_client_of_version_1_is_called_in_its_own_form() -> None:
+    client = Client()
+    client.ready("1.2.0")
+    client.gets(READY)
+    [called] = client.gets(CALL)
+    assert called == {
+        "type": "llm-function-call",
+        "data": {**STOPPED, "args": {"place": "Leeds"}},
+    }
+
+
+@pytest.mark.parametrize(
+    "end",
+    [ReplyDone(1, True, ""), TurnMetrics(1, 800, (), None), ReplyDone(2, False, "Well.")],
+    ids=["cut off", "over without a word", "a later turn"],
+)
+def test_a_call_without_a_result_is_stopped_with_its_turn(end: Outgoing) -> None:
+    client = Client()
+    client.gets(READY, CALL)
+    stopped = [m for m in client.gets(end) if m["type"] == "llm-function-call-stopped"]
+    assert [message["data"] for message in stopped] == [{**STOPPED, "cancelled": True}]
+    assert "llm-function-call-stopped" not in client.types(end)
+
+
+def test_calls_of_the_turn_under_way_outlive_the_end_of_an_older_one() -> None:
+    client = Client()
+    client.gets(READY, CALL)
+    assert "llm-function-call-stopped" not in client.types(TurnMetrics(0, 800, (), None))
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ("rain", "rain"),
+        ({"sky": "grau, trüb"}, '{"sky":"grau, trüb"}'),
+        (None, "null"),
+        ([1, 2.5], "[1,2.5]"),
+        ("\ud800", '"\\ud800"'),
+        ({"half": "\ud800"}, '{"half": "\\ud800"}'),
+    ],
+    ids=["text", "object", "null", "list", "half a character", "half a character inside"],
+)
+def test_a_result_is_any_json(result: Any, told: str) -> None:
+    [answer] = Client().send("llm-function-call-result", {"tool_call_id": "c", "result": result})
+    assert answer == AnswerToolCall("c", told)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"tool_call_id": "c"},
+        {"result": "x"},
+        {"tool_call_id": 7, "result": "x"},
+        {"tool_call_id": "c" * (LONGEST_CALL_ID + 1), "result": "x"},
+    ],
+    ids=["nothing", "no result", "no id", "a number", "too long"],
+)
+def test_what_is_no_result_is_refused(data: Any) -> None:
+    with pytest.raises(ProtocolError) as refused:
+        Client().send("llm-function-call-result", data)
+    assert (refused.value.code, refused.value.event_id) == ("bad_message", "7e5a")
 
 
 def test_metrics_are_seconds_by_stage() -> None:
