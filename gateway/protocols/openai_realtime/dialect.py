@@ -52,6 +52,7 @@ from pipeline.frames import (
     ToolCall,
     Transcript,
     TurnMetrics,
+    Visemes,
 )
 from pipeline.ladder import CANNED, HOLDING, NO_TEXT
 
@@ -247,6 +248,8 @@ class OpenAiRealtime:
                 return replies.audio(turn, b"", at_ms, FRAME_MS)
             case ReplyTiming(turn):
                 return replies.timed(turn)
+            case Visemes() if self.session.visemes:
+                return replies.shapes(output)
             case ReplyUsage():
                 replies.used(output)
             case ToolCall():
@@ -261,7 +264,7 @@ class OpenAiRealtime:
                 return self._degraded(output)
             case Fault():
                 return self._fault(output)
-            case _:  # mouth shapes, pictures, the interview's progress: the API has no event
+            case _:  # pictures, the interview's progress: the API has no event
                 pass
         return []
 

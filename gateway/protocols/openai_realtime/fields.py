@@ -200,6 +200,13 @@ class PromptFields(Fields):
     variables: dict[str, Any] | None = None
 
 
+class AnimationFields(Fields):
+    """See `gateway.protocols.openai_realtime.animation`."""
+
+    model_name: StrictStr | None = None
+    outputs: list[Literal["viseme_id"]] = Field(default_factory=list, max_length=1)
+
+
 class SessionFields(Fields):
     """The fields that `session.update` may change."""
 
@@ -215,6 +222,7 @@ class SessionFields(Fields):
     parallel_tool_calls: StrictBool | None = None
     reasoning: ReasoningFields | None = None
     prompt: PromptFields | None = None
+    animation: AnimationFields | None = None
     tracing: Annotated[Any, AfterValidator(_tracing)] = None
     truncation: Annotated[Any, AfterValidator(_truncation)] = None
 

@@ -17,7 +17,7 @@ from gateway.protocols.openai_realtime.errors import ALREADY_RESPONDING, Event, 
 from gateway.protocols.openai_realtime.fields import ResponseFields
 from gateway.protocols.openai_realtime.responses import NewId, Outcome, Reason, Response
 from gateway.protocols.openai_realtime.session import RealtimeSession
-from pipeline.frames import Clear, ReplyDone, ReplyPaused, ReplyUsage, ToolCall
+from pipeline.frames import Clear, ReplyDone, ReplyPaused, ReplyUsage, ToolCall, Visemes
 from pipeline.token_usage import TokenUsage
 
 
@@ -179,6 +179,13 @@ class Responses:
         self.heard_any = True
         events += response.audio(data, at_ms, duration_ms)
         return events + (self._buffer_started(response) if self._rtp else [])
+
+    def shapes(self, visemes: Visemes) -> list[Event]:
+        """Mouth shapes of audio that follows, where the session has them."""
+        response, events = self._of(visemes.turn)
+        if response is None or not response.spoken:
+            return events
+        return events + response.shapes(visemes.cues)
 
     def timed(self, turn: int) -> list[Event]:
         """Over RTP: audio of this turn's reply is on its way."""

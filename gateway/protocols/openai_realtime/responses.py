@@ -2,15 +2,17 @@
 Pure."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
+from gateway.protocols.openai_realtime import animation
 from gateway.protocols.openai_realtime import conversation as conversations
 from gateway.protocols.openai_realtime.conversation import Conversation
 from gateway.protocols.openai_realtime.errors import Event
 from gateway.protocols.openai_realtime.fields import Modality, ResponseFields
 from gateway.protocols.openai_realtime.items import ContentPart, RealtimeItem, SentAudio, Status
+from pipeline.frames import Viseme
 from pipeline.token_usage import TokenUsage, estimated_tokens
 
 NewId = Callable[[str], str]
@@ -85,6 +87,7 @@ class Response:
         self._status = "in_progress"
         self._details: Event | None = None
         self._characters = 0  # of all that it said and called
+        self._shaped = False  # mouth shapes were sent
 
     @property
     def spoken(self) -> bool:
@@ -153,6 +156,13 @@ class Response:
             events.append({"type": "response.output_audio.delta", **place, "delta": delta})
         return events
 
+    def shapes(self, cues: Sequence[Viseme]) -> list[Event]:
+        """Mouth shapes of the message's next audio."""
+        events = self.open_message()
+        assert self.message is not None
+        self._shaped = True
+        return [*events, *animation.deltas(self._place(self.message), cues)]
+
     def _close_message(self, status: Status) -> list[Event]:
         item = self.message
         if item is None:
@@ -168,6 +178,8 @@ class Response:
             ]
         else:
             events = [{"type": "response.output_text.done", **place, "text": text}]
+        if self._shaped:
+            events.append({"type": animation.DONE, **place})
         events.append({"type": "response.content_part.done", **place, "part": self._part(text)})
         return events + self._finish(item)
 

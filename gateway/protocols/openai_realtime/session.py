@@ -122,6 +122,7 @@ class RealtimeSession:
     prompt: dict[str, Any] | None = None
     tracing: Any = None
     truncation: Any = "auto"
+    visemes: bool = False
 
     @classmethod
     def begin(cls, model: str, interview: InterviewRequest | None = None) -> "RealtimeSession":
@@ -179,6 +180,8 @@ class RealtimeSession:
                 changes[name] = _dumped(value)
         if fields.include is not None:
             changes["include"] = tuple(fields.include)
+        if fields.given("animation"):
+            changes["visemes"] = fields.animation is not None and bool(fields.animation.outputs)
         if not self.is_interview:
             for name in ("instructions", "max_output_tokens", "tool_choice"):
                 if (value := getattr(fields, name)) is not None:
@@ -257,6 +260,8 @@ class RealtimeSession:
             payload["parallel_tool_calls"] = self.parallel_tool_calls
         if self.reasoning is not None:
             payload["reasoning"] = self.reasoning
+        if self.visemes:
+            payload["animation"] = {"outputs": ["viseme_id"]}
         return payload
 
     def audio_output(self) -> dict[str, Any]:
