@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.protocols.dialect import ProtocolError
+from gateway.protocols.dialect import ProtocolError, ToolCallEnded
 from gateway.protocols.tool_wish import ToolWish
 from gateway.providers.tools import ServerTools
 from pipeline.frames import ToolCall
@@ -18,9 +18,10 @@ MOST_ENDED = 64
 
 
 class ClientTools:
-    """The calls that wait for one client. `emit` sends them to it. Belongs to the event loop."""
+    """The calls that wait for one client. `emit` sends them to it, and that one has ended without
+    its result. Belongs to the event loop."""
 
-    def __init__(self, emit: Callable[[ToolCall], None]) -> None:
+    def __init__(self, emit: Callable[[ToolCall | ToolCallEnded], None]) -> None:
         self._emit = emit
         self._waiting: dict[str, asyncio.Future[str]] = {}
         self._ended: deque[str] = deque(maxlen=MOST_ENDED)
@@ -57,6 +58,9 @@ class ClientTools:
         self._emit(ToolCall(turn, call_id, request.name, request.arguments))
         try:
             return await waiting
+        except asyncio.CancelledError:  # it took too long, or the reply is over
+            self._emit(ToolCallEnded(call_id))
+            raise
         finally:
             del self._waiting[call_id]
             self._ended.append(call_id)

@@ -144,9 +144,13 @@ class AnswerToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a message that the dialect made from its own state, such as an answer to `ping`."""
+    """Send a message that the dialect made from its own state, such as an answer to `ping`.
+
+    A `private` one is for the client or the sideband that asked, and changes nothing for others.
+    """
 
     message: WireMessage
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,13 @@ class ReplyTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallEnded:
+    """A client's function was called, and its result is waited for no longer."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutOfBand:
     """A piece of a reply beside the conversation. `done`: the last one; `failed` is its error, and
     `tokens` are what it has taken, None where no model counts them."""
@@ -287,6 +298,9 @@ class SessionOver:
     code: CloseCode
 
 
+MESSAGE_TOO_LONG = "message_too_long"
+"""The code of the error for a message that is not looked at; the session goes on."""
+
 SESSION_EXPIRED = "session_expired"
 """The code of the fatal fault of a session whose time is over."""
 
@@ -296,6 +310,7 @@ Outgoing: TypeAlias = (
     | SessionReady
     | InterviewProgress
     | ReplyTiming
+    | ToolCallEnded
     | OutOfBand
     | GoingAway
     | SessionExpires

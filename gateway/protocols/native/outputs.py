@@ -15,6 +15,7 @@ from gateway.protocols.dialect import (
     SessionExpires,
     SessionOver,
     SessionReady,
+    ToolCallEnded,
     WireAudio,
 )
 from gateway.protocols.native.messages import VERSION
@@ -100,6 +101,8 @@ def describe(output: Outgoing) -> tuple[MessageType, dict[str, Any]] | None:
             fields = {"call_id": call_id, "name": name, "arguments": json.loads(arguments)}
             return "tool.call", {"turn": turn, **fields}
         case ReplyAudio() | ReplyUsage() | OutOfBand() | SentenceSpoken() | SessionOver():
+            return None
+        case ToolCallEnded():  # the client knows its own functions' time
             return None
 
 

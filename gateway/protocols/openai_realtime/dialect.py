@@ -20,6 +20,7 @@ from gateway.protocols.dialect import (
     SessionOver,
     SessionReady,
     Start,
+    ToolCallEnded,
 )
 from gateway.protocols.json_text import json_text
 from gateway.protocols.openai_realtime import events
@@ -61,6 +62,8 @@ MOST_EARLY_BYTES = 16 * 1024 * 1024
 client that puts a whole conversation in at once are less."""
 
 AUDIO_DELTA = "response.output_audio.delta"
+
+RETRIEVED = "conversation.item.retrieved"
 
 FRAME_MS = 20
 """How long a frame of reply audio is over RTP, where it is not measured."""
@@ -134,7 +137,8 @@ class OpenAiRealtime:
         commands: list[Command] = [Send(text) for text in self._take_kept()]
         for step in steps:
             if isinstance(step, dict):
-                commands.extend(Send(text) for text in self._messages([step]))
+                private = step["type"] == RETRIEVED
+                commands.extend(Send(text, private) for text in self._messages([step]))
             else:
                 commands.append(step)
         return commands
@@ -199,7 +203,9 @@ class OpenAiRealtime:
                 return self._mood(turn, state, now)
             case OutOfBand():
                 return self._requests.out_of_band.output(output)
-            case SentenceSpoken() | SessionOver():  # the API has no event for them
+            case (
+                SentenceSpoken() | SessionOver() | ToolCallEnded()
+            ):  # the API has no event for them
                 return []
             case _:
                 return [*replies.flush(), *self._reply_events(output, now)]

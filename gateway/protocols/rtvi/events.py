@@ -14,6 +14,7 @@ from gateway.protocols.dialect import (
     Outgoing,
     ReplyTiming,
     SessionExpires,
+    ToolCallEnded,
 )
 from gateway.protocols.rtvi.functions import Event, FunctionCalls
 from pipeline.frames import (
@@ -74,6 +75,8 @@ class BotEvents:
                 return self._silent()
             case ToolCall():
                 return self.calls.called(output, old=self.old)
+            case ToolCallEnded(call_id):
+                return self.calls.ended(call_id)
             case ReplyDone(turn):
                 return [*self.calls.over(turn), *self._done(output)]
             case TurnMetrics(turn):

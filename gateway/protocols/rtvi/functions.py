@@ -42,6 +42,12 @@ class FunctionCalls:
             return []
         return [_stopped(call_id, self._open.pop(call_id)[1], cancelled=False)]
 
+    def ended(self, call_id: str) -> list[Event]:
+        """The result is waited for no longer: it took too long, or the reply was cut off."""
+        if call_id not in self._open:
+            return []
+        return [_stopped(call_id, self._open.pop(call_id)[1], cancelled=True)]
+
     def over(self, turn: int) -> list[Event]:
         """The reply of a turn is over: calls without a result are waited for no longer."""
         left = [(call_id, name) for call_id, (of, name) in self._open.items() if of <= turn]

@@ -8,12 +8,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.protocols.dialect import ProtocolError
+from gateway.protocols.dialect import MESSAGE_TOO_LONG, ProtocolError
 
 LABEL = "rtvi-ai"
 VERSION = "2.1.0"
 MAJOR, OLDEST_MAJOR = 2, 1
 
+LONGEST_MESSAGE_BYTES = 64 * 1024
 LONGEST_TEXT_BYTES = 8 * 1024
 LONGEST_ID = 128
 """Of ids in characters; clients use eight."""
@@ -38,6 +39,11 @@ class ClientMessage:
 def read(message: bytes) -> ClientMessage:
     """One message. Raises `ProtocolError`. Takes time linear in the length."""
     found = _object(message)
+    if len(message) > LONGEST_MESSAGE_BYTES:
+        given = found.get("id")
+        name = given if isinstance(given, str) and len(given) <= LONGEST_ID else None
+        text = f"a message has at most {LONGEST_MESSAGE_BYTES} bytes"
+        raise ProtocolError(MESSAGE_TOO_LONG, text, event_id=name)
     if found.get("label") != LABEL:
         raise ProtocolError("bad_message", f"label: {LABEL!r} is needed")
     kind, given, data = found.get("type"), found.get("id"), found.get("data")

@@ -14,7 +14,11 @@ from gateway.runtime import Runtime
 from gateway.security import Access, presented
 from gateway.security.identities import TokenRefused
 from gateway.store import StoreError
-from gateway.transports.websocket.endpoint import converse, denied
+from gateway.transports.websocket.endpoint import converse, denied, protocol_of
+
+LONGEST_FRAME_BYTES = 1024 * 1024
+"""The dialect answers a message that is too long with an error; a frame that is even longer is
+answered by close code 1009."""
 
 
 class RtviClose(IntEnum):
@@ -61,6 +65,7 @@ async def rtvi_endpoint(websocket: WebSocket) -> None:
     request = SessionRequest(
         avatar="off", interview=None if role is None else InterviewRequest(role)
     )
+    protocol_of(websocket).allow(LONGEST_FRAME_BYTES)
     dialect = FramedRtvi(request, epoch_clock())
     await converse(websocket, runtime, name, dialect, until=until, unwrap=dialect.unwrap)
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.live.tools import MOST_ENDED, ClientTools, session_tools
-from gateway.protocols.dialect import ProtocolError
+from gateway.protocols.dialect import ProtocolError, ToolCallEnded
 from gateway.protocols.tool_wish import ToolWish
 from gateway.providers.tools import ServerTool, ServerTools
 from pipeline.frames import ToolCall
@@ -42,14 +42,15 @@ def test_a_clients_function_takes_the_place_of_one_that_is_always_there() -> Non
 
 def test_the_client_is_called_and_its_result_is_the_functions() -> None:
     async def story() -> None:
-        calls: list[ToolCall] = []
-        client = ClientTools(calls.append)
+        told: list[ToolCall | ToolCallEnded] = []
+        client = ClientTools(told.append)
         own = client.own(OPEN)
         running = [
             asyncio.ensure_future(own.call(3, REQUEST, {"page": 3})),
             asyncio.ensure_future(own.call(3, REQUEST, {"page": 3})),
         ]
         await asyncio.sleep(0)
+        calls = calls_of(told)
         first, second = (call.call_id for call in calls)
         assert first != second
         assert calls == [
@@ -66,15 +67,34 @@ def test_the_client_is_called_and_its_result_is_the_functions() -> None:
     run_virtual(story())
 
 
+def test_the_client_is_told_that_its_result_is_waited_for_no_longer() -> None:
+    async def story() -> None:
+        told: list[ToolCall | ToolCallEnded] = []
+        own = ClientTools(told.append).own(OPEN)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await own.call(1, REQUEST, {})
+        called, ended = told
+        assert isinstance(called, ToolCall)
+        assert ended == ToolCallEnded(called.call_id)
+
+    run_virtual(story())
+
+
+def calls_of(told: list[ToolCall | ToolCallEnded]) -> list[ToolCall]:
+    return [output for output in told if isinstance(output, ToolCall)]
+
+
 def test_a_result_that_comes_too_late_is_ignored_and_one_of_no_call_is_refused() -> None:
     async def story() -> None:
-        calls: list[ToolCall] = []
-        client = ClientTools(calls.append)
+        told: list[ToolCall | ToolCallEnded] = []
+        client = ClientTools(told.append)
         own = client.own(OPEN)
         for _ in range(MOST_ENDED + 1):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(1):
                     await own.call(1, REQUEST, {})
+        calls = calls_of(told)
         client.answer(calls[-1].call_id, "late")
         for never in ("call_9_9", calls[0].call_id):
             with pytest.raises(ProtocolError) as refused:
@@ -86,14 +106,14 @@ def test_a_result_that_comes_too_late_is_ignored_and_one_of_no_call_is_refused()
 
 def test_a_result_for_a_call_from_before_a_restart_is_not_taken_for_the_next_one() -> None:
     async def story() -> None:
-        calls: list[ToolCall] = []
-        before, after = ClientTools(calls.append), ClientTools(calls.append)
+        told: list[ToolCall | ToolCallEnded] = []
+        before, after = ClientTools(told.append), ClientTools(told.append)
         running = [
             asyncio.ensure_future(client.own(OPEN).call(1, REQUEST, {}))
             for client in (before, after)
         ]
         await asyncio.sleep(0)
-        old, new = (call.call_id for call in calls)
+        old, new = (call.call_id for call in calls_of(told))
         with pytest.raises(ProtocolError, match=old):
             after.answer(old, "of another page")
         after.answer(new, "of this page")

@@ -148,6 +148,10 @@ def test_what_is_wrong_is_told_and_the_session_lives(gateway: Gateway) -> None:
             odd = Frame(audio={"audio": b"abc", "sample_rate": 16_000, "num_channels": 1})
             await client.socket.send(odd.SerializeToString())
             await client.until("error", second + 1)
+            await client.send("llm-function-call-result", {"result": "x" * 70_000}, id="long")
+            refused = client.messages[await client.until("error-response", second + 1)]
+            assert refused["id"] == "long"
+            assert refused["data"]["error"].endswith("a message has at most 65536 bytes")
             await client.send("client-message", {"t": "interrupt"})
             await client.until("server-response")
 

@@ -20,12 +20,14 @@ from gateway.protocols.dialect import (
     Send,
     SessionExpires,
     SessionReady,
+    ToolCallEnded,
     TypedText,
     WireAudio,
 )
 from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.protocols.rtvi import Rtvi
 from gateway.protocols.rtvi.functions import LONGEST_CALL_ID
+from gateway.protocols.rtvi.messages import LONGEST_MESSAGE_BYTES
 from pipeline.frames import (
     AvatarState,
     Clear,
@@ -386,6 +388,25 @@ def test_a_call_without_a_result_is_stopped_with_its_turn(end: Outgoing) -> None
     stopped = [m for m in client.gets(end) if m["type"] == "llm-function-call-stopped"]
     assert [message["data"] for message in stopped] == [{**STOPPED, "cancelled": True}]
     assert "llm-function-call-stopped" not in client.types(end)
+
+
+def test_a_call_whose_result_is_waited_for_no_longer_is_stopped_once() -> None:
+    client = Client()
+    client.gets(READY, CALL)
+    [stopped] = client.gets(ToolCallEnded("call_1"))
+    assert stopped["type"] == "llm-function-call-stopped"
+    assert stopped["data"] == {**STOPPED, "cancelled": True}
+    late = client.send("llm-function-call-result", RESULT)
+    assert late == [AnswerToolCall("call_1", "rain")]  # which the session ignores
+    assert client.gets(ToolCallEnded("call_1")) == []
+    assert "llm-function-call-stopped" not in client.types(ReplyDone(1, False, "Well."))
+
+
+def test_a_result_that_is_too_long_is_refused_by_the_id_of_its_message() -> None:
+    with pytest.raises(ProtocolError) as refused:
+        Client().send("llm-function-call-result", {**RESULT, "result": "x" * LONGEST_MESSAGE_BYTES})
+    assert (refused.value.code, refused.value.event_id) == ("message_too_long", "7e5a")
+    assert not refused.value.fatal
 
 
 def test_calls_of_the_turn_under_way_outlive_the_end_of_an_older_one() -> None:
