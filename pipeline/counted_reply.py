@@ -11,7 +11,7 @@ from pipeline.token_usage import TokenUsage
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """The default of `changed`: do nothing."""
 
 
 class CountedReply:

@@ -38,6 +38,7 @@ from gateway.transports.hosts import for_this_machine
 from gateway.transports.http import HttpProtocol, turning_away
 from gateway.transports.proxies import address_behind, behind
 from gateway.transports.websocket.protocol import WebSocketProtocol
+from gateway.transports.websocket.realtime import CALL_PREFIX
 from gateway.transports.websocket.refusal import EarlyRefusal
 from gateway.variables import secrets_of
 from pipeline.session import Stages
@@ -248,6 +249,7 @@ def early_refusal(app: Starlette, settings: Settings, tls: Tls | None) -> EarlyR
     return EarlyRefusal(
         runtime.live,
         partial(runtime.metrics.refused, "websocket"),
+        has_call=lambda call_id: runtime.controlled.has(call_id.removeprefix(CALL_PREFIX)),
         origins=settings.cors_origins if alone(settings, tls) else None,
         address_of=address_behind(settings.proxies),
         clock=time.time,

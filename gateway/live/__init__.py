@@ -14,7 +14,7 @@ of what to send again, and `returning` hands its client over. `session_commands`
 say, `journals` writes their journals to `journal_files`, `client_secrets` lets browsers in, and
 `epoch` gives times of day. `starts` begins sessions one after the other, `quiet` says when nobody
 is talked to, `audience` are those who listen beside the client, `mix` joins both voices for them,
-`sideband` is who steers a call beside its client, `tools` are the functions of one session,
+`sideband` has the other connections of a call, `tools` are the functions of one session,
 `elsewhere` is what other processes of the gateway have to know, and `garbage` says when full
 collections happen.
 """

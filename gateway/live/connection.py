@@ -6,7 +6,7 @@ outputs into messages. It knows neither JSON nor RTP.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Generic, cast
 
@@ -83,6 +83,8 @@ class Connection(Generic[P]):
         self._close = (CloseCode.FINISHED, "")
         self._errors = 0
         self._texts = 0  # typed by the client, over all its lines
+        self.joined: Callable[[], object] = bool
+        """Called once the session takes commands. A plain call that does not raise."""
         self._in_queue: asyncio.Timeout | None = None  # while the session waits to begin
         self._input: ClientInput[P] = ClientInput(
             transport,
@@ -234,6 +236,7 @@ class Connection(Generic[P]):
             self._end(session)
         else:
             self._ending.expire_at(self._ends_at, self._calls.settings.drain_s)
+            self.joined()
 
     def _leave(self) -> None:
         """Whatever comes from here on is not looked at; the session takes what waits."""
@@ -302,6 +305,11 @@ class Connection(Generic[P]):
             self._complain(error)
         except Flooded as error:
             self._flooded(error)
+
+    def refuse(self, error: ProtocolError) -> None:
+        """The client has sent a message that its transport does not take."""
+        if not self._leaving.is_set():
+            self._complain(error)
 
     def on_control(self) -> bool:
         """A frame that is no message, such as a ping: it counts as one."""

@@ -1,12 +1,11 @@
-"""Sidebands: who follows and steers a call over WebRTC beside its client, such as the server of the
-page that made it.
+"""Sidebands: connections that follow and steer a call over WebRTC beside its client, such as
+that of the server behind the page that made it.
 
 A sideband is sent every message that the client is sent, and what it says counts as the client's
 own. What of that is wrong is told to it alone. It comes and goes without the call noticing, and
 ends with the call.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,12 +13,15 @@ from typing import Protocol
 
 from gateway.live.client_secrets import ClientSecret
 from gateway.live.ingress import Flooded, MessageRate
-from gateway.protocols.client_events import EVENT_TOO_LONG
+from gateway.protocols.client_events import EVENT_TOO_LONG, event_id_at_edge
 from gateway.protocols.dialect import CloseCode, Command, ProtocolError, Send, WireMessage
 from gateway.security import Grant, digest_of
 
 MOST_SIDEBANDS = 4
 """Of one call: each is sent all of its messages."""
+
+MOST_BY_SECRET = MOST_SIDEBANDS - 1
+"""Those that come with a client secret, as a page has it: one place is left for the API key."""
 
 MOST_ERRORS = 50
 """The errors of one sideband that are answered; one with more is broken or hostile."""
@@ -33,6 +35,9 @@ hung up for what others have sent."""
 
 BEHIND = "client_behind"
 
+MOST_HELD, MOST_HELD_BYTES = 50, 256 * 1024
+"""The events of one sideband that wait for the session, and their bytes."""
+
 Perform = Callable[[Sequence[Command]], None]
 """Does what commands say. Raises `ProtocolError` and `gateway.live.ingress.Flooded`."""
 
@@ -41,7 +46,10 @@ class SidebandsFull(Exception):
     """The call has as many sidebands as it may have."""
 
     def __str__(self) -> str:
-        return f"A call has at most {MOST_SIDEBANDS} sidebands."
+        return (
+            f"A call has at most {MOST_SIDEBANDS} sidebands, {MOST_BY_SECRET} of them with a"
+            " client secret."
+        )
 
 
 class ControlledDialect(Protocol):
@@ -54,7 +62,7 @@ class ControlledDialect(Protocol):
         """See `Dialect.refuse`. The last message is the refusal; others are for everybody."""
 
     def joined(self) -> Sequence[WireMessage]:
-        """The messages for somebody who comes to the session as it is; none before it stands."""
+        """The messages for a sideband that comes to the session as it is; none before it stands."""
 
 
 class SidebandLine(Protocol):
@@ -68,19 +76,17 @@ class SidebandLine(Protocol):
 
 
 class Sidebands:
-    """Those of one call, whose client speaks `dialect`. `makers` are the names of who made it.
+    """The sidebands of one call. Its client speaks `dialect`; `makers` are the names of its maker.
 
     Belongs to the event loop.
     """
 
     def __init__(self, dialect: ControlledDialect, makers: frozenset[str]) -> None:
         self.makers = makers
-        self.begun = asyncio.Event()
-        """The call takes messages, or is over."""
         self.when_over: Callable[[], object] = bool
         """Called once, when the call is over. A plain call that does not raise."""
         self._dialect = dialect
-        self._taken = 0
+        self._taken = self._by_secret = 0
         self._lines: dict[SidebandLine, _Conduct] = {}
         self._perform: Perform | None = None
         self._unsent: Callable[[], int] = int
@@ -94,10 +100,15 @@ class Sidebands:
     # --- of the call -------------------------------------------------------------------------
 
     def begin(self, perform: Perform, unsent: Callable[[], int] = int) -> None:
-        """The client's connection has begun, and performs commands. `unsent` says how many bytes
-        wait for the client."""
+        """The session stands: `perform` does what sidebands say, first what they have said before.
+        `unsent` says how many bytes wait for the client."""
+        if self._over is not None:
+            return
         self._perform, self._unsent = perform, unsent
-        self.begun.set()
+        for line, conduct in tuple(self._lines.items()):
+            held, conduct.held = conduct.held, []
+            for data, now in held:
+                self._obey(line, data, now)
 
     def send(self, message: WireMessage) -> None:
         """The client is sent this."""
@@ -110,7 +121,6 @@ class Sidebands:
             return
         self._over = code, reason
         self._perform, self._unsent = None, int
-        self.begun.set()
         for line in tuple(self._lines):
             line.over(code, reason)
         self.when_over()
@@ -118,15 +128,17 @@ class Sidebands:
     # --- of one sideband ---------------------------------------------------------------------
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, *, by_secret: bool = False) -> Iterator[None]:
         """A place for a sideband until the block ends. Raises `SidebandsFull`."""
-        if self._taken >= MOST_SIDEBANDS:
+        if self._taken >= MOST_SIDEBANDS or (by_secret and self._by_secret >= MOST_BY_SECRET):
             raise SidebandsFull
         self._taken += 1
+        self._by_secret += by_secret
         try:
             yield
         finally:
             self._taken -= 1
+            self._by_secret -= by_secret
 
     def join(self, line: SidebandLine) -> None:
         """Send it the messages from here on, first what tells it of the session as it is."""
@@ -142,20 +154,41 @@ class Sidebands:
         self._lines.pop(line, None)
 
     def said(self, line: SidebandLine, data: bytes, now: float) -> None:
-        """A text message of a sideband, once the call has `begun`; `now` is the loop's clock."""
+        """A text message of a sideband; `now` is the loop's clock. Before the session stands it
+        waits."""
         conduct = self._lines.get(line)
-        if conduct is None or self._perform is None:
+        if conduct is None or self._over is not None:
             return
         try:
             conduct.rate.count(now)
-            if len(data) > LONGEST_MESSAGE_BYTES:
-                text = f"An event of a sideband has at most {LONGEST_MESSAGE_BYTES} bytes."
-                raise ProtocolError(EVENT_TOO_LONG, text)
-            if self._unsent() > MOST_BEHIND_BYTES:
-                text = "The call's client has not taken earlier events yet; send this one again."
-                self._tell(line, ProtocolError(BEHIND, text))  # no fault of this one's
-            else:
-                self._perform(self._dialect.parse(data, now))
+        except Flooded as error:
+            self._dismiss(line, str(error))
+            return
+        if len(data) > LONGEST_MESSAGE_BYTES:
+            text = f"An event of a sideband has at most {LONGEST_MESSAGE_BYTES} bytes."
+            error_of = ProtocolError(EVENT_TOO_LONG, text, event_id=event_id_at_edge(data))
+            self._refuse(line, conduct, error_of)
+        elif self._perform is not None:
+            self._obey(line, data, now)
+        elif conduct.holds(data):
+            conduct.held.append((data, now))
+        else:
+            self._dismiss(line, "too many events before the session")
+
+    def _obey(self, line: SidebandLine, data: bytes, now: float) -> None:
+        conduct = self._lines.get(line)
+        if conduct is None or self._perform is None:  # dismissed, or over, by what came before
+            return
+        if self._unsent() > MOST_BEHIND_BYTES:
+            text = "The call's client has not taken earlier events yet; send this one again."
+            self._tell(line, ProtocolError(BEHIND, text))  # no fault of this one's
+            return
+        try:
+            for command in self._dialect.parse(data, now):
+                if isinstance(command, Send) and command.private:
+                    line.send(command.message)
+                else:
+                    self._perform((command,))
         except ProtocolError as error:
             self._refuse(line, conduct, error)
         except Flooded as error:
@@ -191,7 +224,7 @@ class Sidebands:
         return conduct is not None
 
     def _dismiss(self, line: SidebandLine, reason: str) -> None:
-        """This one has to go; the call goes on."""
+        """Close the connection of a sideband; the call goes on."""
         self.leave(line)
         line.over(CloseCode.POLICY, reason)
 
@@ -202,6 +235,13 @@ class _Conduct:
     def __init__(self) -> None:
         self.rate = MessageRate()
         self.errors = 0
+        self.held: list[tuple[bytes, float]] = []
+        """What it has said before the session, and when."""
+
+    def holds(self, data: bytes) -> bool:
+        """Whether a further message may be held."""
+        size = len(data) + sum(len(held) for held, _ in self.held)
+        return len(self.held) < MOST_HELD and size <= MOST_HELD_BYTES
 
 
 class ControlledCalls:
@@ -216,9 +256,13 @@ class ControlledCalls:
             self._live[call_id] = sidebands
             sidebands.when_over = partial(self._live.pop, call_id, None)
 
+    def has(self, call_id: str) -> bool:
+        """Whether a call of this id is live."""
+        return call_id in self._live
+
     def find(self, call_id: str, names: frozenset[str] | None) -> Sidebands | None:
-        """A live call that was made by who has one of these `names`, or, where they are None, by
-        anybody."""
+        """A live call whose makers have one of these `names`, or any live call where they are
+        None."""
         found = self._live.get(call_id)
         if found is None or not (names is None or names & found.makers):
             return None
@@ -226,8 +270,8 @@ class ControlledCalls:
 
 
 def makers_of(secret: ClientSecret | None, grant: Grant | None) -> frozenset[str]:
-    """The names of who makes a call with a client secret or an API key: a secret stands for itself
-    and for the key with which it was made."""
+    """The names of the maker of a call, with a client secret or an API key: a secret stands for
+    itself and for the key with which it was made."""
     found = set(names_of(secret, grant))
     if secret is not None and secret.client is not None:
         found.add(secret.client)

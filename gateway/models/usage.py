@@ -33,7 +33,7 @@ def most_tokens(body: Mapping[str, Any]) -> int:
 
 @dataclass(slots=True)
 class UsageTotal:
-    """What calls have taken together; `estimated` are those of its tokens that nobody has told."""
+    """What calls have taken together; `estimated` are those of its tokens that no server told."""
 
     requests: int = 0
     prompt: int = 0

@@ -117,15 +117,20 @@ def _check_length(data: bytes, append: bytes) -> None:
             return
         longest = LONGEST_DENSE_BYTES
     first, last = data[:_EDGE_BYTES], data[-_EDGE_BYTES:]
-    found = _EVENT_ID.search(first) or _EVENT_ID.search(last)
     is_audio = append in first or append in last
     text = f"An event has at most {longest} bytes; this one has {len(data)}."
     raise ProtocolError(
         EVENT_TOO_LONG,
         f"{text} Append audio in shorter pieces." if is_audio else text,
         param="audio" if is_audio else None,
-        event_id=None if found is None else found[1].decode(),
+        event_id=event_id_at_edge(data),
     )
+
+
+def event_id_at_edge(data: bytes) -> str | None:
+    """The `event_id` of a message that is not read, where it is near the beginning or the end."""
+    found = _EVENT_ID.search(data[:_EDGE_BYTES]) or _EVENT_ID.search(data[-_EDGE_BYTES:])
+    return None if found is None else found[1].decode()
 
 
 def _load(message: bytes) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from gateway.transports.webrtc.receiving import Reception
 from gateway.transports.webrtc.rejected import mids_of
 from gateway.transports.webrtc.sending import Transmission
 from gateway.transports.webrtc.transport import PeerTransport
-from pipeline.frames import Samples
 
 logger = logging.getLogger("parley.webrtc")
 
@@ -142,21 +141,20 @@ class Peer(PeerLink):
             self._address,
             until=self._until,
         )
-        sidebands = self._sidebands
+        transport, sidebands = self._transport, self._sidebands
+        transport.refuse = connection.refuse
         if sidebands is not None:
-            self._transport.attached = lambda: self._begin(sidebands, connection)
+            connection.joined = lambda: sidebands.begin(
+                connection.perform, lambda: transport.unsent
+            )
         code, reason = await connection.run()
         if sidebands is not None:
             sidebands.close(code, reason)
         try:
             async with asyncio.timeout(LINGER_S):
-                await self._transport.gone()
+                await transport.gone()
         except TimeoutError:
             pass
-
-    def _begin(self, sidebands: Sidebands, connection: Connection[Samples]) -> None:
-        transport = self._transport
-        sidebands.begin(connection.perform, lambda: transport.unsent)
 
     def _stuck(self, now: float) -> bool:
         return not self._transport.reads(now)

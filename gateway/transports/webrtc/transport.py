@@ -16,7 +16,13 @@ from gateway.live.face import DrawnByClient
 from gateway.live.sideband import Sidebands
 from gateway.live.transport import ClientFace, Media, Receiver
 from gateway.media.format import LONGEST_MESSAGE_MS
-from gateway.protocols.dialect import ReplyTiming, WireAudio, WireMessage
+from gateway.protocols.dialect import (
+    MESSAGE_TOO_LONG,
+    ProtocolError,
+    ReplyTiming,
+    WireAudio,
+    WireMessage,
+)
 from gateway.protocols.request import SessionRequest
 from gateway.transports.webrtc.face import VideoFace
 from gateway.transports.webrtc.jitter import CLOCK_HZ
@@ -69,9 +75,9 @@ class PeerTransport:
         """The track of the face, if the peer receives video."""
         self.faces: FaceService | None = None
         self.sidebands: Sidebands | None = None
-        """Who is sent every message, too."""
-        self.attached: Callable[[], None] | None = None
-        """Called once there is a receiver, which has begun its session by then."""
+        """Those that are sent every message, too."""
+        self.refuse: Callable[[ProtocolError], None] | None = None
+        """Tells the peer what is wrong with a message; None before there is a receiver."""
         self._session_id = session_id
         self._hang_up = hang_up
         self._waits = waits
@@ -120,14 +126,15 @@ class PeerTransport:
             self._audio_from = asyncio.get_running_loop().time() + READY_AFTER_S
         while self._early:
             self._deliver(receiver, self._early.popleft())
-        if first and self.attached is not None:
-            begun, self.attached = self.attached, None
-            begun()
 
     def _on_message(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
             message = "audio does not travel on the data channel"  # answered as `bad_json`
-        if len(message) > LONGEST_MESSAGE_CHARS:
+        too_long = len(message) > LONGEST_MESSAGE_CHARS
+        if too_long and self._receiver is not None and self.refuse is not None:
+            text = f"a message has at most {LONGEST_MESSAGE_CHARS} characters"
+            self.refuse(ProtocolError(MESSAGE_TOO_LONG, text))
+        elif too_long:
             logger.info("session %s: a message is too long", self._session_id)
             self._hang_up()
         elif self._receiver is not None:

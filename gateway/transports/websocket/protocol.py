@@ -70,6 +70,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Bytes of all frames so far."""
     taken = 0
     """Bytes of `written` that the kernel had taken when the stall timer was started."""
+    stalled = False
+    """The client did not read, and was dropped."""
     received_at = 0.0
     flooded = False
     """Whether pings are no longer answered."""
@@ -365,6 +367,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.written - waiting > self.taken and waiting <= MOST_UNSENT:
             self._watch_reading()
         else:
+            self.stalled = True
             self.abort()
 
     def keepalive_timeout(self) -> None:

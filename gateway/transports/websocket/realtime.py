@@ -1,6 +1,7 @@
 """`/v1/realtime`: a session over one WebSocket, in the dialect of OpenAI's Realtime API, or a
 sideband of a call over WebRTC (`?call_id=`)."""
 
+import logging
 import secrets
 import time
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from gateway.store import StoreError
 from gateway.transports.websocket.endpoint import converse, denied
 from gateway.transports.websocket.protocol import EXTENSION, WebSocketProtocol
 from gateway.transports.websocket.sideband import follow
+
+logger = logging.getLogger("parley.sidebands")
 
 SUBPROTOCOL = "realtime"
 
@@ -60,7 +63,8 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
             until = runtime.access.until(grant)
         if call_id is not None:
             names = _names(runtime, secret, grant, key)
-            await _follow(websocket, runtime, call_id, names, subprotocol, until)
+            by_secret = secret is not None
+            await _follow(websocket, runtime, call_id, names, subprotocol, until, by_secret)
             return
         session, session_id = await _session(runtime, secret, websocket.query_params)
     except _Denied as refused:
@@ -152,14 +156,25 @@ async def _follow(
     names: frozenset[str] | None,
     subprotocol: str | None,
     until: float | None,
+    by_secret: bool,
 ) -> None:
     """Be a sideband of a call, to its end. Raises `_Denied`."""
     sidebands = runtime.controlled.find(call_id.removeprefix(CALL_PREFIX), names)
     if sidebands is None:
+        logger.info("a sideband is refused: there is no such call for its credential")
         raise _Denied(404, NO_CALL, NO_CALL_TEXT, param="call_id")
     try:
-        await follow(websocket, sidebands, subprotocol, until)
+        await follow(
+            websocket,
+            sidebands,
+            subprotocol,
+            until,
+            call_id=call_id,
+            by_secret=by_secret,
+            message_bytes=LONGEST_MESSAGE_BYTES,
+        )
     except SidebandsFull as full:
+        logger.info("call %s: a sideband is refused: no place is left", call_id)
         raise _Denied(429, "too_many_sidebands", str(full), param="call_id") from None
 
 

@@ -13,7 +13,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from gateway.live.registry import LiveSessions
 from gateway.security import names_this_machine
@@ -29,8 +29,10 @@ SESSIONS: Final = re.compile(
 """The paths of sessions, and the id in those that have one."""
 
 REALTIME: Final = "/v1/realtime"
-OF_CALL: Final = b"call_id="
-"""In the query of a sideband, which begins no session and needs no place: the endpoint decides."""
+OF_CALL: Final = "call_id"
+"""The parameter of a sideband, which begins no session and needs no place: the endpoint decides
+about those of calls that live here. With several processes a sideband has come to that of its call
+by now."""
 
 RETRY_AFTER_S: Final = 5
 
@@ -44,8 +46,9 @@ SUBPROTOCOLS: Final = re.compile(rb"[\w!#$%&'*+.^`|~-]+(?:, ?[\w!#$%&'*+.^`|~-]+
 class EarlyRefusal:
     """Of one process. Call it with the head of a request that asks for a WebSocket.
 
-    `count` counts a refusal. Where the gateway answers to the names of its own machine alone,
-    `origins` are those that may come all the same; None where it answers to any name.
+    `count` counts a refusal. `has_call` says whether a call of this id lives here. Where the
+    gateway answers to the names of its own machine alone, `origins` are those that may come all the
+    same; None where it answers to any name.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class EarlyRefusal:
         live: LiveSessions,
         count: Callable[[], None],
         *,
+        has_call: Callable[[str], bool],
         origins: str | None,
         address_of: AddressOf,
         clock: Callable[[], float],
     ) -> None:
         self._live = live
         self._count = count
+        self._has_call = has_call
         self._origins = origins
         self._address_of = address_of
         self._clock = clock
@@ -69,10 +74,10 @@ class EarlyRefusal:
         path, _, query = url.partition(b"?")
         named = unquote(path.decode("latin-1"))
         found = SESSIONS.fullmatch(named)
-        if found is None or method != b"GET" or (OF_CALL in query and REALTIME in named):
+        if found is None or method != b"GET":
             return None
         why = self._live.refusal(found[1], self._address_of(headers, client))
-        if why is None or not plain(headers):
+        if why is None or not plain(headers) or self._of_call(named, query):
             return None
         if self._origins is not None:
             host = next(value for name, value in headers if name == b"host")
@@ -80,6 +85,13 @@ class EarlyRefusal:
                 return None
         self._count()
         return answer(why, self._date())
+
+    def _of_call(self, path: str, query: bytes) -> bool:
+        """Whether this is a sideband of a call that lives here."""
+        if path.removesuffix("/") != REALTIME:
+            return False
+        named = parse_qs(query.decode("latin-1")).get(OF_CALL, ())
+        return len(named) == 1 and self._has_call(named[0])
 
     def _date(self) -> str:
         second = int(self._clock())

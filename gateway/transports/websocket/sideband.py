@@ -1,12 +1,13 @@
 """A sideband of a call over WebRTC, over one WebSocket: `/v1/realtime?call_id=…`."""
 
 import asyncio
+import logging
 import time
 
 from starlette.websockets import WebSocket
 
 from gateway.live.sideband import Sidebands
-from gateway.protocols.client_events import INVALID_JSON, LONGEST_EVENT_BYTES
+from gateway.protocols.client_events import INVALID_JSON
 from gateway.protocols.dialect import (
     SESSION_EXPIRED,
     CloseCode,
@@ -16,6 +17,8 @@ from gateway.protocols.dialect import (
 )
 from gateway.transports.websocket.endpoint import close, protocol_of
 from gateway.transports.websocket.protocol import WebSocketProtocol
+
+logger = logging.getLogger("parley.sidebands")
 
 
 class SidebandSocket:
@@ -51,30 +54,38 @@ class SidebandSocket:
 
 
 async def follow(
-    websocket: WebSocket, sidebands: Sidebands, subprotocol: str | None, until: float | None
+    websocket: WebSocket,
+    sidebands: Sidebands,
+    subprotocol: str | None,
+    until: float | None,
+    *,
+    call_id: str,
+    by_secret: bool,
+    message_bytes: int,
 ) -> None:
     """Accept the WebSocket as a sideband of a live call, and close it with the call.
 
-    The client's credential says `until` when (a Unix time) it may go on. Raises `SidebandsFull`
-    before it is accepted.
+    The client's credential, a client secret or none, says `until` when (a Unix time) it may go on.
+    Messages that are longer than `message_bytes` are not answered. Raises `SidebandsFull` before it
+    is accepted.
     """
-    with sidebands.place():
+    with sidebands.place(by_secret=by_secret):
         await websocket.accept(subprotocol)
         protocol = protocol_of(websocket)
-        protocol.allow(LONGEST_EVENT_BYTES)
+        protocol.allow(message_bytes)
         line = SidebandSocket(protocol, sidebands)
         sidebands.join(line)
+        logger.info("call %s: a sideband is attached", call_id)
         try:
             async with asyncio.timeout(None if until is None else until - time.time()):
-                # Until then what it says waits unread in TCP. The call's client connects within ten
-                # seconds, or the call is over.
-                await sidebands.begun.wait()
                 protocol.attach(line)
                 code, reason = await _end(websocket, line)
         except TimeoutError:
             code, reason = CloseCode.POLICY, f"{SESSION_EXPIRED}: the credential's time is over"
         finally:
             sidebands.leave(line)
+    why = "it does not read" if protocol.stalled else f"{code.value} {reason}"
+    logger.info("call %s: a sideband has ended: %s", call_id, why)
     await close(websocket, protocol, code, reason)
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from gateway.live.sideband import (
     LONGEST_MESSAGE_BYTES,
     MOST_BEHIND_BYTES,
     MOST_ERRORS,
+    MOST_HELD,
+    MOST_HELD_BYTES,
     MOST_SIDEBANDS,
     ControlledCalls,
     Sidebands,
@@ -81,8 +84,8 @@ class Call:
         self.sidebands.begin(self.perform, lambda: self.unsent)
 
     def stands(self) -> None:
-        self.begins()
         self.put_out(SessionReady("s-1", WIRE, WIRE, {}, None))
+        self.begins()
 
     def perform(self, commands: Sequence[Command]) -> None:
         for command in commands:
@@ -184,13 +187,65 @@ def test_the_end_of_a_reply_that_comes_with_an_error_is_for_all(call: Call) -> N
     assert line.types()[-2:] == ["response.done", "error"]
 
 
-def test_nothing_is_done_before_the_call_begins_or_after_it_is_over() -> None:
+def test_what_is_retrieved_is_told_to_the_sideband_that_asked_alone(call: Call) -> None:
+    first, second = call.joined(), call.joined()
+    content = [{"type": "input_text", "text": "Hello."}]
+    item = {"id": "item_1", "type": "message", "role": "user", "content": content}
+    call.said(first, {"type": "conversation.item.create", "item": item})
+    before = call.client.types()
+    call.said(first, {"type": "conversation.item.retrieve", "item_id": "item_1"})
+    assert first.types()[-1] == "conversation.item.retrieved"
+    assert first.events[-1]["item"]["content"] == content
+    assert call.client.types() == second.types() == before
+
+
+def test_what_is_said_before_the_session_is_done_once_it_stands() -> None:
+    call = Call()
+    line, other = call.joined(), call.joined()
+    call.said(line, UPDATE)
+    call.said(line, WRONG)
+    assert (call.commands, line.events) == ([], [])
+    call.stands()
+    assert len(call.commands) == 1
+    assert line.types() == ["session.created", "session.updated", "error"]
+    assert call.client.types() == other.types() == ["session.created", "session.updated"]
+
+
+@pytest.mark.parametrize(
+    ("size", "most"), [(1000, MOST_HELD), (60_000, MOST_HELD_BYTES // 60_000)], ids=["many", "long"]
+)
+def test_more_than_is_held_before_the_session_ends_the_sideband(size: int, most: int) -> None:
     call = Call()
     line = call.joined()
-    call.said(line, UPDATE)
+    message = json.dumps(UPDATE).ljust(size).encode()
+    for _ in range(most):
+        call.sidebands.said(line, message, 0.0)
+    assert line.closed == []
+    call.sidebands.said(line, message, 0.0)
+    assert line.closed == [(CloseCode.POLICY, "too many events before the session")]
     call.stands()
     assert call.commands == []
+
+
+def test_what_waits_behind_the_end_of_a_sideband_is_not_done() -> None:
+    def perform(commands: Sequence[Command]) -> None:
+        done.extend(commands)
+        raise Flooded("too much")
+
+    call = Call()
+    line = call.joined()
+    for _ in range(2):
+        call.said(line, UPDATE)
+    done: list[Command] = []
+    call.put_out(SessionReady("s-1", WIRE, WIRE, {}, None))
+    call.sidebands.begin(perform)
+    assert (len(done), line.closed) == (1, [(CloseCode.POLICY, "too much")])
+
+
+def test_nothing_is_done_once_the_call_is_over(call: Call) -> None:
+    line = call.joined()
     call.sidebands.close(CloseCode.FINISHED, "")
+    call.begins()
     call.said(line, UPDATE)
     assert call.commands == []
 
@@ -209,6 +264,18 @@ def test_a_call_has_four_places(call: Call) -> None:
         with call.sidebands.place():
             pass
     assert MOST_SIDEBANDS == 4
+
+
+def test_client_secrets_leave_a_place_for_the_key(call: Call) -> None:
+    with ExitStack() as places:
+        for _ in range(MOST_SIDEBANDS - 1):
+            places.enter_context(call.sidebands.place(by_secret=True))
+        with pytest.raises(SidebandsFull), call.sidebands.place(by_secret=True):
+            pass
+        with call.sidebands.place():
+            pass
+    with call.sidebands.place(by_secret=True):
+        pass
 
 
 def test_a_flood_ends_the_sideband_and_not_the_call(call: Call) -> None:
@@ -249,7 +316,8 @@ def test_what_the_clients_channel_could_not_carry_is_refused_and_the_call_lives(
     line = call.joined()
     padded = json.dumps(UPDATE).ljust(LONGEST_MESSAGE_BYTES)
     call.sidebands.said(line, f"{padded} ".encode(), 0.0)
-    assert line.events[-1]["error"]["code"] == "event_too_long"
+    error = line.events[-1]["error"]
+    assert (error["code"], error["event_id"]) == ("event_too_long", "mine")
     assert (call.commands, line.closed) == ([], [])
     call.sidebands.said(line, padded.encode(), 0.0)
     assert line.types()[-1] == "session.updated"
@@ -282,7 +350,6 @@ def test_sidebands_end_with_the_call(call: Call) -> None:
     for line in (first, second, late):
         assert line.closed == [(CloseCode.RESTARTING, "the server restarts")]
     assert late.events == []
-    assert call.sidebands.begun.is_set()
 
 
 # --- whose call ----------------------------------------------------------------------------------
@@ -293,6 +360,7 @@ def test_a_call_is_found_by_its_maker_until_it_is_over(call: Call) -> None:
     calls.add("w0-x", call.sidebands)
     assert calls.find("w0-x", frozenset({"maker", "also"})) is call.sidebands
     assert calls.find("w0-x", None) is call.sidebands
+    assert (calls.has("w0-x"), calls.has("w0-y")) == (True, False)
     assert calls.find("w0-x", frozenset({"another"})) is None
     assert calls.find("w0-x", frozenset()) is None
     assert calls.find("w0-y", None) is None

@@ -1,17 +1,20 @@
 """Sidebands of calls over WebRTC, against a real server: openai-python follows and steers a call
 whose media aiortc has."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 from openai import NotFoundError
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from gateway.live.sideband import MOST_SIDEBANDS
 from tests.support.realtime import WEATHER, RealtimeGateway, text_of
 from tests.support.realtime_call import CALLS, SDP, Call, call
 from tests.support.webrtc import emptied
@@ -119,6 +122,74 @@ def test_a_server_comes_before_the_page_has_connected(realtime: RealtimeGateway)
             assert (await made.until("session.updated"))["session"] == updated["session"]
 
     realtime.run(story)
+
+
+def test_sidebands_that_die_before_the_page_connects_leave_their_places(
+    realtime: RealtimeGateway,
+) -> None:
+    async def story() -> None:
+        async with offered(realtime, "any") as (_, _, call_id):
+            url = f"ws://127.0.0.1:{realtime.port}/v1/realtime?call_id={call_id}"
+            dead = [await connect(url, proxy=None) for _ in range(MOST_SIDEBANDS)]
+            for websocket in dead:
+                for _ in range(3):
+                    await websocket.send('{"type":"response.create"}')
+            assert await refusal(realtime, call_id, "any") == (429, "too_many_sidebands")
+            [sidebands] = realtime.app.state.runtime.controlled._live.values()
+            for websocket in dead:
+                websocket.transport.abort()
+            for _ in range(100):
+                if not sidebands._taken:
+                    break
+                await asyncio.sleep(0.02)
+            assert (sidebands._taken, sidebands.over) == (0, False)
+
+    realtime.run(story)
+
+
+def test_a_page_with_its_secret_leaves_a_place_for_the_key(realtime: RealtimeGateway) -> None:
+    realtime.settings["api_keys"] = "first-key"
+
+    async def story() -> None:
+        async with realtime.client("first-key") as client:
+            session: Any = {"type": "realtime", "model": "assistant"}
+            secret = (await client.realtime.client_secrets.create(session=session)).value
+        async with call(realtime, key=secret) as (made, call_id), AsyncExitStack() as stack:
+            await made.until("session.created")
+            for _ in range(MOST_SIDEBANDS - 1):
+                await stack.enter_async_context(realtime.sideband(call_id, secret))
+            assert await refusal(realtime, call_id, secret) == (429, "too_many_sidebands")
+            async with realtime.sideband(call_id, "first-key") as server:
+                await server.until("session.created")
+
+    realtime.run(story)
+
+
+def test_what_a_sideband_sends_in_bulk_does_not_end_the_call(
+    realtime: RealtimeGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with call(realtime, model="assistant") as (made, call_id):
+            await made.until("session.created")
+            async with realtime.sideband(call_id) as server:
+                await server.until("session.created")
+                content: Any = [{"type": "input_text", "text": "x" * 60_000}]
+                item: Any = {"id": "item_1", "type": "message", "role": "user", "content": content}
+                items = server.connection.conversation.item
+                await items.create(item=item)
+                await made.until("conversation.item.done")
+                for _ in range(40):
+                    await items.retrieve(item_id="item_1")
+                await server.send("response.cancel", event_id="x" * 5_000_000)
+                await server.refused("event_too_long")
+            assert "conversation.item.retrieved" not in made.types()
+            made.say(type="session.update", session={"type": "realtime", "tools": []})
+            await made.until("session.updated")
+
+    with caplog.at_level("INFO", "parley.sidebands"):
+        realtime.run(story)
+    said = [record.getMessage().partition(": ")[2] for record in caplog.records]
+    assert said == ["a sideband is attached", "a sideband has ended: 1000 "]
 
 
 def test_a_call_is_held_by_who_made_it_or_its_secret(realtime: RealtimeGateway) -> None:

@@ -5,8 +5,14 @@ from typing import Literal
 
 import pytest
 
+from gateway.protocols.dialect import ProtocolError
 from gateway.protocols.request import SessionRequest
-from gateway.transports.webrtc.transport import MOST_HELD_MESSAGES, STALL_S, PeerTransport
+from gateway.transports.webrtc.transport import (
+    LONGEST_MESSAGE_CHARS,
+    MOST_HELD_MESSAGES,
+    STALL_S,
+    PeerTransport,
+)
 
 
 @pytest.mark.parametrize(
@@ -122,5 +128,31 @@ def test_what_was_held_until_the_channel_opened_reaches_sidebands_once() -> None
         transport.send("held")
         assert transport.opened(channel)  # type: ignore[arg-type]
         assert (sidebands.sent, transport.unsent) == (["held"], 4)
+
+    asyncio.run(story())
+
+
+def test_a_message_that_is_too_long_is_an_error_and_the_call_lives() -> None:
+    class Session:
+        def __init__(self) -> None:
+            self.texts: list[bytes] = []
+
+        def on_text(self, data: bytes) -> None:
+            self.texts.append(data)
+
+    async def story() -> None:
+        ended: list[bool] = []
+        refused: list[ProtocolError] = []
+        transport = PeerTransport("s", lambda: ended.append(True), waits=True)
+        session = Session()
+        transport.refuse = refused.append
+        transport.attach(session)  # type: ignore[arg-type]
+        transport._on_message("x" * (LONGEST_MESSAGE_CHARS + 1))
+        assert ([error.code for error in refused], refused[0].fatal) == (
+            ["message_too_long"],
+            False,
+        )
+        transport._on_message("x" * LONGEST_MESSAGE_CHARS)
+        assert (ended, [len(text) for text in session.texts]) == ([], [LONGEST_MESSAGE_CHARS])
 
     asyncio.run(story())

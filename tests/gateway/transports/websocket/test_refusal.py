@@ -122,6 +122,7 @@ class Early:
         self._refusal = EarlyRefusal(
             live,
             self._count,
+            has_call=lambda call_id: call_id == "rtc_live",
             origins=origins,
             address_of=address_behind(proxies),
             clock=lambda: 784111777.9,
@@ -174,13 +175,31 @@ def test_what_is_no_plain_handshake_of_a_session_is_passed_on(
     assert early.counted == 0
 
 
-def test_who_comes_to_a_call_needs_no_place() -> None:
+def test_a_sideband_of_a_live_call_needs_no_place() -> None:
     early = Early(FULL)
-    assert early.refuses("/v1/realtime?call_id=rtc_x") is None
-    assert early.refuses("/v1/realtime/?model=m&call_id=rtc_x") is None
+    for query in ("call_id=rtc_live", "model=m&call_id=rtc%5flive"):
+        assert early.refuses(f"/v1/realtime?{query}") is None
+        assert early.refuses(f"/v1/realtime/?{query}") is None
     assert early.counted == 0
-    assert early.refuses("/v1/realtime?model=m") is not None
-    assert early.refuses("/ws/one?call_id=rtc_x") is not None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/realtime?model=call_id=rtc_live",
+        "/v1/realtime?xcall_id=rtc_live",
+        "/v1/realtime?call_id=",
+        "/v1/realtime?call_id=rtc_dead",
+        "/v1/realtime?call_id=rtc_live&call_id=rtc_dead",
+        "/v1/live/sessions?call_id=rtc_live",
+        "/ws/one?call_id=rtc_live",
+    ],
+    ids=["in a value", "other name", "empty", "dead", "twice", "Live API", "native"],
+)
+def test_what_only_looks_like_a_sideband_is_refused_as_any_other(path: str) -> None:
+    early = Early(FULL)
+    assert early.refuses(path) is not None
+    assert early.counted == 1
 
 
 def test_another_method_is_passed_on() -> None:
