@@ -168,10 +168,12 @@ class ReplyStarted:
 
 @dataclass(frozen=True, slots=True)
 class ReplyText:
-    """The text of the sentence that is about to be spoken."""
+    """The text of the sentence that is about to be spoken. A `filler` only fills a wait: it is no
+    part of what the responder wrote."""
 
     turn: int
     text: str
+    filler: bool = False
 
 
 @dataclass(frozen=True, slots=True)

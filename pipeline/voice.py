@@ -128,7 +128,7 @@ class Voice:
             return False
         playout = self._playout
         self._filler = filler
-        self._announce(Sentence(turn, filler.text), own=False)
+        self._announce(Sentence(turn, filler.text), own=False, aside=True)
         playout.say(filler.text, aside=True)
         rate_hz, samples = filler.rate_hz, 0
         converter = self._converter(rate_hz)
@@ -177,7 +177,7 @@ class Voice:
         said = speakable(sentence.text, sentence.language)
         if not said.text:
             await outputs.wait()
-            self._announce(sentence)
+            self._announce(sentence, aside=aside)
             playout.say(sentence.text, aside=aside, silent=True)
             return
         budget.start("tts", "", loop.time())
@@ -197,7 +197,7 @@ class Voice:
                             begun = True
                             await outputs.wait()
                             start_ms = playout.pushed_ms  # behind a filler
-                            self._announce(sentence)
+                            self._announce(sentence, aside=aside)
                             playout.say(sentence.text, aside=aside)
                         elif synthesis.gave_way is not None and not synthesis.samples:
                             source, why = synthesis.gave_way
@@ -216,7 +216,7 @@ class Voice:
                     continue
                 outputs.degraded("tts", stream.provider, TEXT, client_reason(error))
                 if not begun:
-                    self._announce(sentence)
+                    self._announce(sentence, aside=aside)
                     playout.say(sentence.text, written=True, aside=aside)
             else:
                 end_ms = start_ms + synthesis.at_ms
@@ -227,7 +227,7 @@ class Voice:
     async def write(self, sentence: Sentence, *, aside: bool = False) -> None:
         """Send a sentence as text only; it counts as heard at once."""
         await self._outputs.wait()
-        self._announce(sentence, spoken=False)
+        self._announce(sentence, spoken=False, aside=aside)
         self._playout.say(sentence.text, written=True, aside=aside)
 
     async def played(self) -> None:
@@ -335,7 +335,9 @@ class Voice:
 
     # --- on the way out ----------------------------------------------------------------------
 
-    def _announce(self, sentence: Sentence, *, spoken: bool = True, own: bool = True) -> None:
+    def _announce(
+        self, sentence: Sentence, *, spoken: bool = True, own: bool = True, aside: bool = False
+    ) -> None:
         self.replying = self.replying or own
         if not self.speaking:
             self.speaking = True
@@ -348,7 +350,7 @@ class Voice:
         elif self._resting and spoken:
             self._resting = False
             self._emit(AvatarState(self._turn, "speaking"))
-        self._emit(ReplyText(self._turn, sentence.text))
+        self._emit(ReplyText(self._turn, sentence.text, filler=aside))
 
     def _push(
         self, speech: Speech, converter: Converter, start_ms: int, at_ms: int, rate_hz: int

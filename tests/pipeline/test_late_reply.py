@@ -76,6 +76,7 @@ def test_something_is_heard_within_the_budget_in_every_turn_from_the_first_on(la
         [LINES.fillers[1], LINE],
         [LINES.fillers[2], LINE],
     ]
+    assert [text.filler for text in late.all(ReplyText)] == [True, False] * 4
 
 
 def test_the_client_is_told_who_is_waited_for(late: Any) -> None:

@@ -183,6 +183,7 @@ def test_words_before_the_call_come_first_and_then_the_line(conversation: Any) -
         "The forecast is slow today.",
         "It rains.",
     ]
+    assert [text.filler for text in conversation.all(ReplyText)][-3:] == [False, True, False]
     texts = [(at, f.text) for at, f in conversation.frames if isinstance(f, ReplyText)]
     first, line = (at for at, text in texts if text.startswith(("Let me", "The forecast")))
     assert line - first > 1.0

@@ -54,6 +54,7 @@ from pipeline.frames import (
     Transcript,
     TurnMetrics,
 )
+from pipeline.ladder import DUE
 
 NewId = Callable[[str], str]
 """Makes an id that begins with the given word and "_"."""
@@ -177,9 +178,10 @@ class OpenAiLive:
             case ReplyStarted(turn):
                 requests.reply(turn)
                 transcripts.reply_began()
-            case ReplyText(turn, text):
+            case ReplyText(turn, text, filler):
                 requests.replies(turn, text)
-                self._tokens.said(turn, text)
+                if not filler:
+                    self._tokens.said(turn, text)
                 transcripts.reply_says(text)
             case SentenceSpoken(_, from_ms, until_ms):
                 return transcripts.reply_lies(from_ms, until_ms)
@@ -196,6 +198,8 @@ class OpenAiLive:
                 return requests.called(output, int(now_ms), self._new_id)
             case Degraded():
                 requests.degraded(output)
+                if output.target == DUE:
+                    self._tokens.due(output.turn)
             case TurnMetrics(turn, carried=carried):
                 transcripts.turn_over(turn, carried=carried)
                 told = self._response_over(turn, interrupted=True)  # it was stopped unheard

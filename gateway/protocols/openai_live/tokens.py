@@ -19,17 +19,23 @@ class ReplyTokens:
         self._turn = -1
         self._tokens = TokenUsage()
         self._characters = 0
+        self._due = False
 
     def used(self, usage: ReplyUsage) -> None:
         """The reply has taken so much."""
         if usage.turn != self._turn:
-            self._turn, self._characters = usage.turn, 0
+            self._turn, self._characters, self._due = usage.turn, 0, False
         self._tokens = usage.tokens
 
     def said(self, turn: int, text: str) -> None:
         """The reply says this, or calls a function with it."""
-        if turn == self._turn:
+        if turn == self._turn and not self._due:
             self._characters += len(text)
+
+    def due(self, turn: int) -> None:
+        """What the reply says from here on is a line that stood ready, not the chat model's."""
+        if turn == self._turn:
+            self._due = True
 
     def counts(self, turn: int) -> bool:
         """Whether a model has taken something for the reply of this turn, which is under way."""

@@ -55,7 +55,7 @@ from pipeline.frames import (
     TurnMetrics,
     Visemes,
 )
-from pipeline.ladder import CANNED, HOLDING, NO_TEXT
+from pipeline.ladder import CANNED, DUE, HOLDING, NO_TEXT
 
 MOST_EARLY_BYTES = 16 * 1024 * 1024
 """The most that waits for `session.created`, which is always the first message. The answers to a
@@ -248,8 +248,8 @@ class OpenAiRealtime:
                 return inputs.transcript(output)
             case ReplyStarted(turn):
                 return replies.started(turn)
-            case ReplyText(turn, text):
-                return replies.said(turn, text)
+            case ReplyText(turn, text, filler):
+                return replies.said(turn, text, filler=filler)
             case ReplyAudio(turn=turn, at_ms=at_ms):
                 return replies.audio(turn, b"", at_ms, FRAME_MS)
             case ReplyTiming(turn):
@@ -280,6 +280,8 @@ class OpenAiRealtime:
             return self._inputs.unheard(output.turn, output.reason)
         if output.target == HOLDING:
             self._replies.holds(output.turn, held=True)
+        if output.target == DUE:
+            self._replies.due(output.turn)
         if output.target != CANNED:
             return []
         if output.stage == "stt":

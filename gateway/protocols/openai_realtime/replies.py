@@ -158,18 +158,24 @@ class Responses:
         response, events = self._of(turn)
         return events if response is None else events + response.open_message()
 
-    def said(self, turn: int, text: str) -> list[Event]:
-        """The next sentence of the reply."""
+    def said(self, turn: int, text: str, *, filler: bool = False) -> list[Event]:
+        """The next sentence of the reply; a filler is not the chat model's."""
         response, events = self._of(turn)
         if response is None or not text:
             return events
         message = response.message
         more = text if message is None or not message.text else f" {text}"
-        return events + response.say(more, aside=self._held == turn)
+        held = self._held == turn
+        return events + response.say(more, aside=held, written=not (filler or held))
 
     def holds(self, turn: int, *, held: bool) -> None:
         """Whether what is said in this turn from here on only fills the wait for its words."""
         self._held = turn if held else None
+
+    def due(self, turn: int) -> None:
+        """What is said from here on is a line that stood ready, not the chat model's."""
+        if self._active is not None and self._active.turn == turn:
+            self._active.written = False
 
     def audio(self, turn: int, data: bytes, at_ms: float, duration_ms: float) -> list[Event]:
         """The next audio of the reply."""

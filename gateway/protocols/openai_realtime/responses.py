@@ -74,6 +74,8 @@ class Response:
         """Why the reply is only a canned line, if it is."""
         self.aside = False
         """The reply is no part of the conversation: a prompt to a silent person, for example."""
+        self.written = True
+        """What it says is the chat model's."""
         self.tokens = TokenUsage()
         """What it has taken of the chat model, as far as that is known."""
         self._new_id = new_id
@@ -86,7 +88,7 @@ class Response:
         self._previous: dict[str, str | None] = {}
         self._status = "in_progress"
         self._details: Event | None = None
-        self._characters = 0  # of all that it said and called
+        self._characters = 0  # of all that the chat model wrote for it
         self._shaped = False  # mouth shapes were sent
 
     @property
@@ -128,17 +130,19 @@ class Response:
         part = {"type": "response.content_part.added", **self._place(item), "part": self._part("")}
         return [*events, part]
 
-    def say(self, text: str, *, aside: bool = False) -> list[Event]:
+    def say(self, text: str, *, aside: bool = False, written: bool = True) -> list[Event]:
         """The next piece of the message's text, with the space before it if there is one.
 
-        What is said `aside` at its beginning is no part of the conversation.
+        What is said `aside` at its beginning is no part of the conversation. The chat model has
+        `written` it, or else its tokens do not count.
         """
         events = self.open_message()
         assert self.message is not None
         self.message.say(self.message.text + text)
         if aside:
             self.message.lead = self.message.text
-        self._characters += len(text)
+        if written and self.written:
+            self._characters += len(text)
         kind = "output_audio_transcript" if self.spoken else "output_text"
         delta = {"type": f"response.{kind}.delta", **self._place(self.message), "delta": text}
         return [*events, delta]

@@ -33,7 +33,7 @@ from pipeline.frames import (
     Transcript,
     TurnMetrics,
 )
-from pipeline.ladder import CANNED, HOLDING
+from pipeline.ladder import CANNED, DUE, HOLDING
 from pipeline.stage import Message
 from pipeline.token_usage import TokenUsage
 from tests.gateway.protocols.openai_live.live_client import READY, LiveClient, of, words
@@ -274,6 +274,21 @@ def test_a_reply_that_was_stopped_unheard_has_taken_tokens_too() -> None:
     assert event["event"]["response"]["usage"]["input_tokens"] == 40
     assert usage["type"] == "session.usage.updated"
     assert of(client.hear(TurnMetrics(1, 800, (), None)), "response.event") == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (ReplyText(1, "One moment, let me see.", filler=True), ReplyText(1, "Yes.")),
+        (ReplyText(1, "Yes."), Degraded(1, "llm", "a", DUE, "broke off"), ReplyText(1, "And you?")),
+    ],
+    ids=["a filler", "a due line"],
+)
+def test_what_no_model_wrote_is_not_in_the_estimate(said: tuple[Any, ...]) -> None:
+    client = started()
+    client.hear(ReplyUsage(1, TokenUsage(40, 0, estimated=True)), ReplyStarted(1), *said)
+    [event] = of(client.hear(ReplyDone(1, False, "Yes.")), "response.event")
+    assert event["event"]["response"]["usage"]["output_tokens"] == 1
 
 
 def test_of_a_reply_that_called_and_was_cut_off_the_tokens_are_estimated() -> None:

@@ -37,7 +37,7 @@ from pipeline.frames import (
     Transcript,
     TurnMetrics,
 )
-from pipeline.ladder import CANNED
+from pipeline.ladder import CANNED, DUE
 from pipeline.stage import Message, ToolRequest
 from pipeline.token_usage import TokenUsage
 from tests.gateway.protocols.openai_realtime.stock_client import (
@@ -222,6 +222,19 @@ def test_what_the_server_does_not_tell_is_estimated_and_says_so() -> None:
     usage = usage_of(ReplyUsage(1, ASKED), ReplyStarted(1), ReplyText(1, said), *cut_off)
     assert (usage["input_tokens"], usage["output_tokens"]) == (40, 8)  # a token for 4 characters
     assert usage["estimated"] is True
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (ReplyText(1, "One moment, let me see.", filler=True), ReplyText(1, "Yes")),
+        (ReplyText(1, "Yes."), Degraded(1, "llm", "a", DUE, "broke off"), ReplyText(1, "And you?")),
+    ],
+    ids=["a filler", "a due line"],
+)
+def test_what_no_model_wrote_is_not_in_the_estimate(said: tuple[Any, ...]) -> None:
+    usage = usage_of(ReplyUsage(1, ASKED), ReplyStarted(1), *said, ReplyDone(1, False, "Yes."))
+    assert (usage["output_tokens"], usage["estimated"]) == (1, True)
 
 
 def test_what_a_failed_reply_has_taken_is_an_estimate() -> None:
