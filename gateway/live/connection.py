@@ -83,8 +83,7 @@ class Connection(Generic[P]):
         self._close = (CloseCode.FINISHED, "")
         self._errors = 0
         self._texts = 0  # typed by the client, over all its lines
-        self.joined: Callable[[], object] = bool
-        """Called once the session takes commands. A plain call that does not raise."""
+        self.joined: Callable[[], object] = bool  # called once the session takes commands
         self._in_queue: asyncio.Timeout | None = None  # while the session waits to begin
         self._input: ClientInput[P] = ClientInput(
             transport,
@@ -92,7 +91,7 @@ class Connection(Generic[P]):
             self._leaving,
             self._spoke,
             obey=self._obey,
-            complain=self._complain,
+            complain=self.complain,
             flooded=self._flooded,
         )
         self.on_audio = self._input.on_audio
@@ -121,7 +120,7 @@ class Connection(Generic[P]):
         """The client asks for this: choose how its audio travels from now on."""
         self._request = request
         media = self._transport.agree(request)
-        return self._calls.clean(media, request, self._complain)
+        return self._calls.clean(media, request, self.complain)
 
     # --- life --------------------------------------------------------------------------------
 
@@ -191,8 +190,7 @@ class Connection(Generic[P]):
             self._fail(*told(error))
 
     async def _turn_comes(self) -> bool:
-        """Wait until the session may begin. False where its client is gone before, and has typed
-        nothing that is to be stored: then nobody else has to wait for its place."""
+        """Wait until the session may begin. False for a client that left, and has typed nothing."""
         try:
             async with asyncio.timeout(None) as self._in_queue:
                 await self._calls.turn()
@@ -218,7 +216,7 @@ class Connection(Generic[P]):
             lost=self._lost,
         )
         for refused in opened.refused:
-            self._complain(refused)
+            self.complain(refused)
         # Once `run` has begun, deliver what came before the session stood.
         self._loop.call_soon(self._join, opened)
         await opened.session.run()
@@ -298,18 +296,12 @@ class Connection(Generic[P]):
         try:
             now = self._loop.time()
             self._input.pacer.count(now)
-            for command in self._dialect.parse(data, now):
-                self._perform(command)
+            self.perform(self._dialect.parse(data, now))
             self._spoke.set()
         except ProtocolError as error:
-            self._complain(error)
+            self.complain(error)
         except Flooded as error:
             self._flooded(error)
-
-    def refuse(self, error: ProtocolError) -> None:
-        """The client has sent a message that its transport does not take."""
-        if not self._leaving.is_set():
-            self._complain(error)
 
     def on_control(self) -> bool:
         """A frame that is no message, such as a ping: it counts as one."""
@@ -372,7 +364,8 @@ class Connection(Generic[P]):
 
     # --- to the client -----------------------------------------------------------------------
 
-    def _complain(self, error: ProtocolError) -> None:
+    def complain(self, error: ProtocolError) -> None:
+        """Tell the client what was wrong with a message of its."""
         self._errors += 1
         if self._errors > MOST_ERRORS:
             self._fail("flooding", "too many errors")
@@ -404,5 +397,4 @@ class Connection(Generic[P]):
     def _quiet_at(self) -> float | None:
         if self._session is None or self._resumption.away:
             return self._loop.time()
-        # The person may have said more than the session has heard.
-        return None if self._input.pacer.waiting else self._session.quiet_at()
+        return None if self._input.pacer.waiting else self._session.quiet_at()  # more may be heard

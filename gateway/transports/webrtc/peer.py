@@ -142,7 +142,7 @@ class Peer(PeerLink):
             until=self._until,
         )
         transport, sidebands = self._transport, self._sidebands
-        transport.refuse = connection.refuse
+        transport.refuse = connection.complain
         if sidebands is not None:
             connection.joined = lambda: sidebands.begin(
                 connection.perform, lambda: transport.unsent
