@@ -27,6 +27,8 @@ from gateway.rest.health import StatusSources
 from gateway.rest.limits import HttpLimits
 from gateway.rest.limits_admin import limits_operation
 from gateway.rest.metrics import metrics_operations
+from gateway.rest.notifications import notifications_operation
+from gateway.rest.notifications_websocket import NotificationSockets
 from gateway.rest.operator_access import OperatorAccess
 from gateway.rest.problems import EXCEPTION_HANDLERS
 from gateway.rest.proxy import ServiceProxy
@@ -200,6 +202,7 @@ def create_app(
                     *service_operations(registry, prober, reload, totals, operator, own),
                     *registration_operations(registration, operator),
                     *webhook_operations(store, runtime.webhooks, operator),
+                    notifications_operation(store, runtime.notifications, runtime.access),
                     *chats.operations(),
                     usage_operation(usage, operator),
                     *static_operations(face=settings.face),
@@ -212,6 +215,12 @@ def create_app(
                     *RtviEndpoints(runtime, webrtc).operations(),
                 ],
                 http_access.check,
+            ),
+            _websocket(
+                "/ws/notifications",
+                NotificationSockets(
+                    store, runtime.notifications, runtime.access, http_access
+                ).serve,
             ),
             _websocket("/ws/{session_id}", websocket_endpoint),
             _websocket("/ws-client", rtvi_endpoint),

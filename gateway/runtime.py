@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from gateway import __version__
 from gateway.events.happenings import GatewayHappenings, OpenBreakers
+from gateway.events.notifications import Notifications
 from gateway.events.webhooks import webhooks_of
 from gateway.faces.service import FaceService
 from gateway.faces.studio import studio_of
@@ -111,6 +112,8 @@ class Runtime:
         """Counts requests, None where they are not limited."""
         self.webhooks = webhooks_of(settings)
         """Who is told of events, None where nobody is."""
+        self.notifications = Notifications(store) if settings.notifications == "on" else None
+        """The events for clients, None where that is off."""
         self.service_breakers: OpenBreakers = tuple  # the application sets it
         self.studio: Studio | None = None
         """Draws faces as video; None where that is impossible or switched off."""
@@ -143,7 +146,7 @@ class Runtime:
                 lineup = await stack.enter_async_context(line_up(self.settings))
             ladder = lineup.stages.ladder
             ladder.on_step += [_log_step, self.metrics.stepped]
-            if self.webhooks is not None:
+            if self.settings.tells:
                 happenings = GatewayHappenings(self.store, self._open_breakers)
                 await stack.enter_async_context(happenings.running())
                 ladder.on_step.append(happenings.stepped)
@@ -174,6 +177,8 @@ class Runtime:
             interviews = await stack.enter_async_context(service)
             if self.webhooks is not None:
                 await stack.enter_async_context(self.webhooks.delivering(self.store))
+            if self.notifications is not None:
+                await stack.enter_async_context(self.notifications.running())
             pacer = Pacer()
             faces = FaceService(
                 self.studio if self._draws(lineup) else None,
@@ -240,6 +245,8 @@ class Runtime:
         self.refuse()
         if self._interviews is not None:
             self._interviews.events.close()
+        if self.notifications is not None:
+            self.notifications.close()
 
     async def end(self, session_id: str) -> None:
         """A session was deleted: see `dismiss`, in every process; its watchers are told."""
@@ -251,6 +258,8 @@ class Runtime:
         """A session was deleted: end the connection that holds it in this process, if there is one,
         and delete its journals."""
         self.live.dismiss(session_id)
+        if self.notifications is not None:
+            self.notifications.deleted(session_id)
         if (journals := self.calls().journals) is not None:
             journals.delete(session_id)
 

@@ -279,6 +279,11 @@ class ServerSettings(BaseModel):
         default=None,
         description="file of the receivers that are told of events (docs/events.md)",
     )
+    notifications: Annotated[Literal["off", "on"], LOWER] = variable(
+        "PARLEY_NOTIFICATIONS",
+        default="off",
+        description="events for clients at /api/notifications: off or on",
+    )
 
     drills: Annotated[Literal["off", "allowed"], LOWER] = variable(
         "PARLEY_DRILLS",
@@ -291,6 +296,11 @@ class ServerSettings(BaseModel):
         """Whether clients have to say who they are."""
         tokens = self.jwt_jwks_url is not None or self.jwt_secret is not None
         return self.api_keys is not None or tokens or self.access == "required"
+
+    @property
+    def tells(self) -> bool:
+        """Whether what happens in sessions is stored as events."""
+        return self.webhooks is not None or self.notifications == "on"
 
     @property
     def database(self) -> Path:

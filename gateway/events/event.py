@@ -47,6 +47,7 @@ class OutboxEvent:
 
     `number` counts the events of its session from 1; both are None for an event of the gateway.
     `at` is seconds since the epoch, `position` its place among all events, 0 before it is stored.
+    `owner` is who made its session, None where nobody did, or an earlier version stored it.
     """
 
     id: str
@@ -56,13 +57,20 @@ class OutboxEvent:
     at: float
     data: Mapping[str, Any]
     position: int = 0
+    owner: str | None = None
 
     @classmethod
     def drafted(
-        cls, draft: EventDraft, id: str, at: float, session_id: str | None, number: int | None
+        cls,
+        draft: EventDraft,
+        id: str,
+        at: float,
+        session_id: str | None,
+        number: int | None,
+        owner: str | None = None,
     ) -> "OutboxEvent":
         """The event of a draft."""
-        return cls(id, draft.type, session_id, number, at, draft.data)
+        return cls(id, draft.type, session_id, number, at, draft.data, owner=owner)
 
     @classmethod
     def parse(cls, value: bytes, position: int = 0) -> "OutboxEvent":
@@ -76,7 +84,13 @@ class OutboxEvent:
             said["at"],
             said["data"],
             position,
+            said.get("owner"),
         )
+
+    @property
+    def begins_session(self) -> bool:
+        """Whether it is the first event of a session that was made."""
+        return self.type == "session.created"
 
     @property
     def key(self) -> str:
@@ -86,7 +100,7 @@ class OutboxEvent:
     @property
     def value(self) -> bytes:
         """What is stored of it."""
-        said = {
+        said: dict[str, Any] = {
             "id": self.id,
             "type": self.type,
             "session": self.session_id,
@@ -94,6 +108,8 @@ class OutboxEvent:
             "at": self.at,
             "data": dict(self.data),
         }
+        if self.owner is not None:
+            said["owner"] = self.owner
         return json.dumps(said).encode()
 
     def put(self) -> Put:
@@ -101,7 +117,7 @@ class OutboxEvent:
         return Put(self.key, self.value, None, KEPT_S, self.session_id or "")
 
     def shown(self) -> dict[str, Any]:
-        """It as clients and receivers get it."""
+        """It as clients and receivers get it, without its owner."""
         at = datetime.fromtimestamp(self.at, UTC)
         return {
             "id": self.id,

@@ -10,10 +10,12 @@ from gateway.store import Put
 ID_BYTES = 12
 
 
-def session_events(session_id: str, told: Sequence[EventDraft], before: int = 0) -> tuple[Put, ...]:
-    """The writes for events of a session that has had `before` of them."""
+def session_events(
+    session_id: str, told: Sequence[EventDraft], before: int = 0, owner: str | None = None
+) -> tuple[Put, ...]:
+    """The writes for events of a session that has had `before` of them, and that `owner` made."""
     return tuple(
-        OutboxEvent.drafted(draft, _id(), time.time(), session_id, number).put()
+        OutboxEvent.drafted(draft, _id(), time.time(), session_id, number, owner).put()
         for number, draft in enumerate(told, before + 1)
     )
 

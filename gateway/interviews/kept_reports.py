@@ -100,7 +100,8 @@ class KeptReports:
             kept = {"of": digest, "report": report.to_json(), "told": told_before + len(new)}
             value = json.dumps(kept).encode()
             expect = None if stored is None else stored.version
-            told = session_events(record.id, new, (record.events or 0) + told_before)
+            before_it = (record.events or 0) + told_before
+            told = session_events(record.id, new, before_it, record.made_by)
             await self._keep(record, lambda ttl_s: Put(name, value, expect, ttl_s), *told)
         return report
 

@@ -92,7 +92,8 @@ class SessionRecord(BaseModel):
     until the opening question. A `finished` session does not expire. `uploads` counts the uploaded
     answers. Spoken answers are kept only with a consent to `recording`. `language` is a code or
     "auto"; sessions of older versions are English. `tools` are functions that replies may call.
-    `events` counts those that were told of it, None where nobody is told.
+    `events` counts those that were told of it, None where nobody is told. `made_by` is the client
+    that made it, None in records of older versions.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -114,6 +115,7 @@ class SessionRecord(BaseModel):
     language: str = LANGUAGES[0]
     tools: tuple[ToolWish, ...] = ()
     events: int | None = None
+    made_by: str | None = None
 
     @property
     def config(self) -> InterviewConfig:
@@ -154,7 +156,7 @@ class SessionRecord(BaseModel):
         if self.events is None or not told:
             return self, ()
         counted = self.model_copy(update={"events": self.events + len(told)})
-        return counted, session_events(self.id, told, self.events)
+        return counted, session_events(self.id, told, self.events, self.made_by)
 
     def made(self) -> "tuple[SessionRecord, tuple[Put, ...]]":
         """The record of a new session, and the writes that store it and tell of it."""
@@ -209,6 +211,7 @@ async def create(
     language: str | None = None,
     tools: tuple[ToolWish, ...] = (),
     tells: bool = False,
+    made_by: str | None = None,
 ) -> tuple[SessionRecord, int]:
     """Store a new session and return it with its version.
 
@@ -223,6 +226,7 @@ async def create(
         language=language,
         tools=tools,
         tells=tells,
+        made_by=made_by,
     ).made()
     return record, (await store.commit(*writes))[0]
 
@@ -239,11 +243,13 @@ def new(
     language: str | None = None,
     tools: tuple[ToolWish, ...] = (),
     tells: bool = False,
+    made_by: str | None = None,
 ) -> SessionRecord:
     """A session that is not stored yet.
 
     Without `session_id` it gets a random id that cannot be guessed. `now` is seconds since the
-    epoch. `language` is that of the session, if not the interviewer's; `tells`: it has events.
+    epoch. `language` is that of the session, if not the interviewer's; `tells`: it has events,
+    which are those of the client that it is `made_by`.
     """
     return SessionRecord(
         id=session_id if session_id is not None else secrets.token_hex(16),
@@ -258,6 +264,7 @@ def new(
         language=language or config.language,
         tools=tools,
         events=0 if tells else None,
+        made_by=made_by,
     )
 
 

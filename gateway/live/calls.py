@@ -30,6 +30,7 @@ from gateway.protocols.tool_wish import ToolWish
 from gateway.providers.build import options
 from gateway.providers.languages import Notice, heard_as, in_language, not_held_in, notices
 from gateway.providers.lineup import Lineup
+from gateway.security.clients import client_identity
 from gateway.settings import Settings
 from gateway.store import Store
 from pipeline.canned import CANNED_LINES, CannedLines
@@ -140,7 +141,8 @@ class Calls:
                 recorder=self.recorder,
                 language=self._language(request),
                 takes_over=request.resume is not None,
-                tells=self.settings.webhooks is not None,
+                tells=self.settings.tells,
+                made_by=client_identity.get(),
                 lost=lost,
             )
             keeping = asyncio.create_task(host.keep())

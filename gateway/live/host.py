@@ -109,6 +109,7 @@ class InterviewHost:
         language: str | None = None,
         takes_over: bool = False,
         tells: bool = False,
+        made_by: str | None = None,
         lost: Callable[[], None] = lambda: None,
     ) -> "InterviewHost":
         """Claim a session for this process; an unknown id creates one as `wanted`, in a `language`.
@@ -118,7 +119,8 @@ class InterviewHost:
         store shows that it belongs to this process no longer; a plain call that must not raise.
 
         Raises `SessionTaken` where another process has claimed the session, and `InterviewError`
-        for an invalid role, count or language. A new session that `tells` has events.
+        for an invalid role, count or language. A new session that `tells` has events,
+        and is `made_by` that client.
         """
         while True:
             try:
@@ -135,6 +137,7 @@ class InterviewHost:
                         session_id=session_id,
                         language=language,
                         tells=tells,
+                        made_by=made_by,
                     )
                 continue
             return cls(store, record, version, worker, notify, recorder, lost)

@@ -54,7 +54,7 @@ def operations(
             lambda language: interviews().notices(language),
             language=default_language(settings.stt_language),
             recording_allowed=settings.recording == "allowed",
-            tells=settings.webhooks is not None,
+            tells=settings.tells,
             refusal=refusal,
         ),
         *interview_operations(interviews, store, settings.session_ttl_s, settings.upload_max_mb),

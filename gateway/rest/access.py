@@ -32,6 +32,7 @@ from gateway.security import (
     origin_of,
     presented,
 )
+from gateway.security.clients import client_identity
 from gateway.security.identities import TokenRefused
 from gateway.security.roles import RANKS, ROLES, ClientRole
 
@@ -59,6 +60,7 @@ OF_CLIENTS = (
     Need.OFFER,
     Need.CONNECTION,
     Need.LISTEN,
+    Need.NOTIFICATIONS,
 )
 """The needs that are checked here; others are the endpoint's own business."""
 
@@ -157,9 +159,7 @@ class HttpAccess:
 
         A page cannot set headers: it offers its key as a subprotocol.
         """
-        self._check_page(client)
-        if self._limits is not None:
-            await self._limits.address(client)
+        await self.check_handshake(client)
         if self._access.open:
             await self._count(client, None)
         else:
@@ -167,6 +167,15 @@ class HttpAccess:
             if offered := offered_key(client.scope["subprotocols"]):
                 given[OFFERED] = offered
             await self.admit_to_service(client, given)
+
+    async def check_handshake(self, client: WebSocket) -> None:
+        """Refuse a WebSocket of a page of another site, or of an address that asks too often.
+
+        Raises `Problem`.
+        """
+        self._check_page(client)
+        if self._limits is not None:
+            await self._limits.address(client)
 
     async def _know_operator(self, request: Request) -> None:
         """Mark a request of an operator by role. The endpoint refuses any other."""
@@ -184,6 +193,7 @@ class HttpAccess:
     async def _admit(self, request: Request, need: Need, webrtc: bool) -> None:
         credential = _credential(request, need)
         if webrtc and need is not Need.LISTEN and self._is_token(credential):
+            client_identity.set(digest_of(credential))
             await self._count(request, digest_of(credential))
             return
         if need is Need.CONNECTION and (maker := self._made(request, credential)) is not None:
@@ -196,7 +206,8 @@ class HttpAccess:
             raise ACCESS_REQUIRED(HOW, headers=WRONG if credential else CHALLENGE)
         await self._count(request, counted_as(grant))
         request.scope[ADMITTED] = Admitted(self._access, grant)
-        request.scope[CLIENT] = counted_as(grant)
+        request.scope[CLIENT] = grant.identity
+        client_identity.set(grant.identity)
         await self._hold(need, grant, request)
 
     async def admit_to_service(self, client: HTTPConnection, given: Mapping[bytes, str]) -> None:
@@ -240,10 +251,8 @@ class HttpAccess:
         self._allow(need, grant)
         if need is Need.NEW_SESSION and not await self._access.begin(grant):
             raise ACCESS_DENIED("It is for another session")
-        if need is Need.LISTEN and grant.ticket is not None:
-            raise ACCESS_REQUIRED(
-                "A ticket opens a conversation; a pass lets listen", headers=WRONG
-            )
+        if need in (Need.LISTEN, Need.NOTIFICATIONS) and grant.ticket is not None:
+            raise ACCESS_REQUIRED("A ticket opens a session: send a pass for it", headers=WRONG)
         if need in (Need.SESSION, Need.CONNECTION, Need.LISTEN):
             session_id = request.path_params["id"]
             if grant.owner and not await self._access.owns(grant, session_id):
@@ -263,10 +272,8 @@ class HttpAccess:
 
 
 def counted_as(grant: Grant) -> str:
-    """By which requests are counted. Passes of a session count as one: each makes further ones."""
-    if grant.owner or grant.listens or grant.session_id is None:
-        return grant.owner or grant.digest
-    return f"passes-of:{grant.session_id}"
+    """By which requests are counted."""
+    return grant.identity
 
 
 def refusals(method: str, path: str) -> tuple[Kind, ...]:

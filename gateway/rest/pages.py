@@ -117,6 +117,11 @@ WEBSOCKETS = [
     },
     {
         "method": "WebSocket",
+        "path": "/ws/notifications",
+        "summary": "Watch what happens in all of the client's sessions (docs/events.md)",
+    },
+    {
+        "method": "WebSocket",
         "path": "/v1/realtime",
         "summary": "OpenAI's Realtime API (docs/openai-realtime.md)",
     },

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from gateway.rest.problems import (
     BODY_TOO_LARGE,
@@ -186,7 +186,7 @@ def validated(model: type[M], body: dict[str, Any]) -> M:
         raise invalid(INVALID_FIELD, [*_wrong(model, error, INVALID_FIELD)]) from None
 
 
-def read_query(model: type[M], request: Request) -> M:
+def read_query(model: type[M], request: HTTPConnection) -> M:
     """The query parameters as `model`. Raises a `Problem` that names those that are wrong."""
     given = request.query_params
     if len(given) != len(given.multi_items()):

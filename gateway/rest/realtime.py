@@ -28,6 +28,7 @@ from gateway.rest.reading import BODY_S, chunks, media_type, parse_object, read_
 from gateway.rest.signalling import Signalling
 from gateway.runtime import Runtime
 from gateway.security import ApiKeys, Grant, bearer, may_connect, origin_of
+from gateway.security.clients import client_identity
 from gateway.transports.webrtc.offers import MAX_BYTES, OfferError
 from gateway.transports.websocket.endpoint import address_of
 from gateway.transports.websocket.realtime import (
@@ -174,6 +175,8 @@ class RealtimeEndpoints:
             request.scope[GRANT] = await self._known(request, key)
         else:
             await self._count(request, secret.client)
+            if secret.client is not None:
+                client_identity.set(secret.client)
         return secret
 
     async def _count(self, request: Request, client: str | None) -> None:
@@ -194,6 +197,7 @@ class RealtimeEndpoints:
         if grant is None:
             raise _no_key()
         await self._count(request, counted_as(grant))
+        client_identity.set(grant.identity)
         return grant
 
 

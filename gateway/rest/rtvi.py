@@ -39,6 +39,7 @@ from gateway.rest.signalling import INVALID_OFFER, NO_SUCH_PEER, Signalling, off
 from gateway.rest.webrtc import Id
 from gateway.runtime import Runtime
 from gateway.security import digest_of, may_connect, origin_of, presented
+from gateway.security.clients import client_identity
 from gateway.security.grants import Grant
 from gateway.security.tickets import TICKET
 from gateway.transports.webrtc.offers import LONGEST_LINE, MAX_BYTES, OfferError
@@ -214,7 +215,8 @@ class RtviEndpoints:
             ttl_s=settings.session_ttl_s,
             language=own,
             tools=tuple(wanted.tools),
-            tells=settings.webhooks is not None,
+            tells=settings.tells,
+            made_by=client_identity.get(),
         )
         return record.id
 
@@ -303,6 +305,7 @@ class RtviEndpoints:
         if grant is None or not (shown or _once(grant)):
             raise ACCESS_REQUIRED(HOW, headers=WRONG)
         maker = Maker(digest, counted_as(grant))
+        client_identity.set(maker.counted)
         await self._count(request, maker.counted)
         if not await access.holds(grant, session_id):
             raise NO_SUCH_SESSION()

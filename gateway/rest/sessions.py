@@ -48,6 +48,7 @@ from gateway.rest.session_models import (
     utc,
 )
 from gateway.rest.subpath import SUBPATH
+from gateway.security.clients import client_identity
 from gateway.store import Store
 from stages.interview import LANGUAGES, InterviewConfig, InterviewError, InterviewSession
 from stages.interview.languages import interviewers, requested
@@ -117,6 +118,7 @@ def session_operations(
             language=own,
             tools=tuple(wanted.tools),
             tells=tells,
+            made_by=client_identity.get(),
         )
         made = MadeSession(
             **_summary(record),

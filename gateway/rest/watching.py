@@ -1,27 +1,19 @@
 """The events of a session as they happen: `/api/sessions/{id}/events` (server-sent events)."""
 
-import json
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from gateway.interviews.events import LAST, TooManyWatchers, Watch
 from gateway.interviews.service import InterviewService
 from gateway.interviews.sessions import NoSuchSession
+from gateway.rest.event_stream import FIRST, HEARTBEAT_S, EventResponse, sent_event
 from gateway.rest.interview_kinds import TOO_MANY_WATCHERS
 from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.problems import NO_SUCH_SESSION, STORE_UNAVAILABLE
 from gateway.rest.sessions import TAGS, session_id_of
 from gateway.store import StoreError
-
-HEARTBEAT_S = 15.0
-"""After this time without events a comment keeps the stream alive."""
-
-RETRY_MS = 3_000
-"""After this time a browser reconnects by itself."""
 
 LONGEST_ID = 64
 
@@ -42,7 +34,7 @@ def watch_operation(interviews: Callable[[], InterviewService]) -> Operation:
         except BaseException:
             watch.close()
             raise
-        return EventResponse(watch, _stream(interviews(), session_id, watch, ended))
+        return EventResponse(watch.close, _stream(interviews(), session_id, watch, ended))
 
     return Operation(
         method="GET",
@@ -61,33 +53,14 @@ def watch_operation(interviews: Callable[[], InterviewService]) -> Operation:
     )
 
 
-class EventResponse(StreamingResponse):
-    """A stream that closes its watcher, however it ends."""
-
-    def __init__(self, watch: Watch, events: AsyncIterator[bytes]) -> None:
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        super().__init__(events, 200, headers, media_type="text/event-stream")
-        self._watch = watch
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self.release()
-
-    def release(self) -> None:
-        """Close the watcher, also if the stream was not begun."""
-        self._watch.close()
-
-
 async def _stream(
     service: InterviewService, session_id: str, watch: Watch, ended: bytes | None
 ) -> AsyncIterator[bytes]:
-    yield b"retry: %d\n\n" % RETRY_MS
+    yield FIRST
     while not watch.over:
         found = await watch.next(0.0 if ended else HEARTBEAT_S)
         for event in found:
-            yield _event(event.kind, event.data, event.id)
+            yield sent_event(event.kind, event.data, event.id)
             if event.kind in LAST:
                 return
         if found:
@@ -96,7 +69,7 @@ async def _stream(
             # The interview may have ended in another process, or before the watcher began.
             ended = ended or await _ended(service, session_id)
         except NoSuchSession:
-            ended = _event("deleted", {})
+            ended = sent_event("deleted", {})
         except StoreError:
             continue
         if ended is not None:
@@ -111,9 +84,4 @@ async def _ended(service: InterviewService, session_id: str) -> bytes | None:
     state = await service.written.state(session_id)
     if state.interview is None or not state.interview.is_complete:
         return None
-    return _event("completed", state.interview.state())
-
-
-def _event(kind: str, data: dict[str, Any], event_id: str | None = None) -> bytes:
-    about = "" if event_id is None else f"id: {event_id}\n"
-    return f"{about}event: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+    return sent_event("completed", state.interview.state())

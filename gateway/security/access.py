@@ -33,6 +33,7 @@ class Need(Enum):
     OFFER = "an API key, or a ticket or a pass for the session; a ticket is used with the answer"
     CONNECTION = "an API key, a pass for its session, or the ticket with which it was made"
     LISTEN = "an API key, a pass for the session, or an observer's token for it"
+    NOTIFICATIONS = "an API key, or a pass for a session: each sees what it may"
     HELLO = "an API key in the handshake, or a ticket or a pass there or in the first message"
     OPERATOR = "the operator's key; without one /metrics is for this machine, and /admin is off"
     ENDPOINT = "what the endpoint asks for itself: a client secret or a signature, in its own form"
@@ -74,6 +75,9 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/api/sessions/{id}/events": {ANY: Need.SESSION},
     "/api/sessions/{id}/recordings": {ANY: Need.SESSION},
     "/api/sessions/{id}/recordings/{number}": {ANY: Need.SESSION},
+    # What happens in them.
+    "/api/notifications": {"GET": Need.NOTIFICATIONS},
+    "/ws/notifications": {WEBSOCKET: Need.HELLO},
     # Interviews whose state the client keeps.
     "/api/v1/interviews/start": {"POST": Need.PROGRAM},
     "/api/v1/interviews/respond": {"POST": Need.PROGRAM},

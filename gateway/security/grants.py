@@ -63,6 +63,16 @@ class Grant:
         """Whether it opens every session."""
         return self.role is not ClientRole.CANDIDATE
 
+    @property
+    def identity(self) -> str:
+        """The client, by which its requests are counted and the sessions that it makes are known.
+
+        Passes of a session are one: each makes further ones.
+        """
+        if self.owner or self.listens or self.session_id is None:
+            return self.owner or self.digest
+        return f"passes-of:{self.session_id}"
+
     def until(self, now: float) -> float | None:
         """When what begins `now` by it has to end (a Unix time); None where it does not say."""
         if self.ticket is not None and self.ticket.lasts_s is not None:

@@ -40,6 +40,7 @@ ROLES: Mapping[Need, frozenset[ClientRole]] = MappingProxyType(
         Need.OFFER: EVERYBODY,
         Need.CONNECTION: EVERYBODY,
         Need.LISTEN: EVERYBODY,
+        Need.NOTIFICATIONS: EVERYBODY,
         Need.HELLO: EVERYBODY,
         Need.OPERATOR: frozenset({ClientRole.ADMIN}),
     }

@@ -24,7 +24,7 @@ PEER: Final = re.compile(r"/(?:webrtc|whip|whep)/[^/]+/([^/]+)|/v1/realtime/call
 WHIP: Final = re.compile(r"/(?:webrtc|whip)/([^/]+)")
 WHEP: Final = re.compile(r"/whep/([^/]+)")
 EVENTS: Final = re.compile(r"/api/sessions/([^/]+)/events")
-WEBSOCKET: Final = re.compile(r"/(?:ws|ws-client|twilio)/([^/]+)")
+WEBSOCKET: Final = re.compile(r"/(?:ws(?!/notifications\Z)|ws-client|twilio)/([^/]+)")
 RTVI_OFFER: Final = re.compile(r"/sessions/([^/]+)/api/offer")
 
 OFFER, CALLS, REALTIME = "/api/offer", "/v1/realtime/calls", "/v1/realtime"

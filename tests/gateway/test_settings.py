@@ -122,6 +122,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "limits_down": "auto",
         "admin_key": None,
         "webhooks": None,
+        "notifications": "off",
         "insecure": False,
         "drills": "off",
         "proxies": "",

@@ -19,6 +19,7 @@ from gateway.live.registry import network
 from gateway.protocols.dialect import Outgoing, ProtocolError, Start
 from gateway.protocols.request import ResumeRequest
 from gateway.security import Access, presented
+from gateway.security.clients import client_identity
 from gateway.security.grants import MOST_WAITING, MOST_WAITING_AT
 from gateway.security.identities import LONGEST_TOKEN, TokenRefused
 from gateway.store import StoreError
@@ -87,6 +88,7 @@ async def shown(
         raise Refused(503 if error.unavailable else 401, f"{error.reason}: {error}") from None
     except StoreError:
         raise Refused(503, "sessions cannot be stored or read now") from None
+    client_identity.set(grant.identity)
     return True, access.until(grant)
 
 
@@ -168,6 +170,7 @@ async def _enter(access: Access, ticket: str, session_id: str, greeting: Greetin
     if grant is None or not opened:
         text = "the ticket was used, has expired, or is for another session"
         raise ProtocolError(WRONG, text, fatal=True)
+    client_identity.set(grant.identity)
     return access.until(grant)
 
 

@@ -14,6 +14,7 @@ from gateway.protocols.openai_live.errors import NOT_STARTED
 from gateway.protocols.openai_live.opening import error_body
 from gateway.runtime import Runtime
 from gateway.security import key_of
+from gateway.security.clients import client_identity
 from gateway.security.identities import TokenRefused
 from gateway.store import StoreError
 from gateway.transports.websocket.endpoint import RETRY, address_of, converse, denied, greeted
@@ -59,6 +60,7 @@ async def live_endpoint(websocket: WebSocket) -> None:
             await websocket.send_denial_response(JSONResponse(body, 401))
             return
         until = runtime.access.until(grant)
+        client_identity.set(grant.identity)
     session_id = parameters.get("session_id") or new_id("live")
     try:
         if SESSION_ID.fullmatch(session_id) is None:

@@ -19,6 +19,7 @@ from gateway.protocols.openai_realtime.opening import error_body, session_of
 from gateway.protocols.request import InterviewRequest
 from gateway.runtime import Runtime
 from gateway.security import ApiKeys, Grant, key_of
+from gateway.security.clients import client_identity
 from gateway.security.identities import TokenRefused
 from gateway.store import StoreError
 from gateway.transports.websocket.endpoint import converse, denied
@@ -75,6 +76,10 @@ async def realtime_endpoint(websocket: WebSocket) -> None:
         protocol.allow(LONGEST_MESSAGE_BYTES)
     await websocket.accept(subprotocol)
     dialect = OpenAiRealtime(session, new_id=new_id)
+    if grant is not None:
+        client_identity.set(grant.identity)
+    elif secret is not None and secret.client is not None:
+        client_identity.set(secret.client)
     await converse(websocket, runtime, session_id, dialect, until=until)
 
 

@@ -24,7 +24,8 @@ AddressOf = Callable[[Headers, Client], str | None]
 """The network address of a client, by its request and that of its connection."""
 
 SESSIONS: Final = re.compile(
-    r"(?:/(?:ws|ws-client|twilio)/([^/]+)|/ws-client|/v1/(?:realtime|live/sessions))/?"
+    r"(?:/(?:ws(?!/notifications/?\Z)|ws-client|twilio)/([^/]+)"
+    r"|/ws-client|/v1/(?:realtime|live/sessions))/?"
 )
 """The paths of sessions, and the id in those that have one."""
 

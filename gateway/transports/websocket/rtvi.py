@@ -12,6 +12,7 @@ from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.protocols.rtvi import FramedRtvi
 from gateway.runtime import Runtime
 from gateway.security import Access, presented
+from gateway.security.clients import client_identity
 from gateway.security.identities import TokenRefused
 from gateway.store import StoreError
 from gateway.transports.websocket.endpoint import converse, denied, protocol_of
@@ -85,4 +86,5 @@ async def _admitted(
     grant = await access.look(credential or websocket.query_params.get("token", ""))
     if grant is None or (not credential and grant.ticket is None):
         return False, None  # what can be used twice has no place in a URL
+    client_identity.set(grant.identity)
     return await access.enter(grant, session_id), access.until(grant)

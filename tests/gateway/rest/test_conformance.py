@@ -28,7 +28,10 @@ SERVICES = ("conversation_url", "interview_url", "granite_interview_url", "ollam
 def test_no_request_is_answered_other_than_described(
     gateway: Any, tmp_path: Path, keys: bool
 ) -> None:
-    gateway.settings |= dict.fromkeys(SERVICES, NOWHERE) | {"admin_key": SecretStr(ADMIN_KEY)}
+    gateway.settings |= dict.fromkeys(SERVICES, NOWHERE) | {
+        "admin_key": SecretStr(ADMIN_KEY),
+        "notifications": "on",
+    }
     credential = ["--header", f"Authorization: Bearer {ADMIN_KEY}"]
     if keys:  # a client with a key is no operator
         gateway.settings["api_keys"] = API_KEY

@@ -98,6 +98,7 @@ def test_the_routes_are_listed_for_programs_and_for_people(
             ("GET", "/api-docs"),
             ("GET", "/problems"),
             ("WebSocket", "/ws/{session_id}"),
+            ("WebSocket", "/ws/notifications"),
             ("WebSocket", "/v1/realtime"),
             ("WebSocket", "/v1/live/sessions"),
         ]

@@ -76,6 +76,10 @@ def test_all_watchers_of_a_session_come_to_one_process() -> None:
         ("/ws-client", "role=x", Way("begin")),
         ("/ws-client/abc", "", Way("begin", "abc")),
         ("/twilio/CA1", "", Way("begin", "CA1")),
+        ("/ws/notifications", "after=1", HERE),
+        ("/ws/notifications/", "", HERE),
+        ("/ws/notifications2", "", Way("begin", "notifications2")),
+        ("/twilio/notifications", "", Way("begin", "notifications")),
         ("/other", "", HERE),
     ],
 )

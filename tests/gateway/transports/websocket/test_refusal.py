@@ -92,13 +92,14 @@ SCOPE = {"type": "websocket", "root_path": ""}
 
 def test_every_websocket_of_the_application_is_known(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path))
-    proxied = {PROXIED, PROXIED_V1}  # which hold no session here
+    others = {PROXIED, PROXIED_V1, "/ws/notifications"}  # which hold no session here
     routes = [
         route
         for route in app.routes
-        if isinstance(route, WebSocketRoute) and route.path not in proxied
+        if isinstance(route, WebSocketRoute) and route.path not in others
     ]
     assert len(routes) == len(PATHS)
+    assert [SESSIONS.fullmatch(f"/ws/notifications{end}") for end in ("", "/")] == [None, None]
     for route in routes:
         found = SESSIONS.fullmatch(route.path.replace("{session_id}", "an-id"))
         assert found is not None
