@@ -107,15 +107,19 @@ class WebhookDelivery:
 
     async def _deliver(self, webhook: Webhook, lease: WebhookLease) -> None:
         """Deliver as long as this process has the lease."""
-        logger.info("this process delivers to the webhook %s", webhook.name)
         ended = asyncio.Event()
         try:
             progress, version = await begin(self.store, webhook.name)
+            if progress.off(webhook.url):
+                await asyncio.sleep(RENEW_S)  # it may be switched on again
+                return
+            progress.switch_on()  # where its URL was another one
+            logger.info("this process delivers to the webhook %s", webhook.name)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_Serving(self, webhook, progress, version, ended).run())
                 try:
                     leads = True
-                    while leads:
+                    while leads and not ended.is_set():
                         await asyncio.sleep(RENEW_S)
                         leads = await lease.held()
                 finally:
@@ -163,6 +167,9 @@ class _Serving:
                     if self._dirty and now() >= self._stored_at + STORE_S:
                         await self._store_progress()
                     await self._wait(read_at + POLL_S)
+                if self._dirty:  # attempts that are under way may take a while
+                    with contextlib.suppress(StoreError):
+                        await self._store_progress()
         finally:
             if self._dirty:
                 with contextlib.suppress(StoreError):  # then it is delivered twice
@@ -214,6 +221,9 @@ class _Serving:
         tries = self._deliveries.tried_before(event)
         progress.failures += 1
         progress.problem, progress.failed_at = sent.problem, of.clock()
+        if sent.gone:
+            self._switch_off(event)
+            return
         level = logging.INFO if tries else logging.WARNING
         logger.log(level, "webhook %s did not take %s: %s", name, event.id, sent.problem)
         given_up = self._deliveries.failed(
@@ -225,6 +235,13 @@ class _Serving:
         )
         if given_up:
             await self._bury(DeadLetter(name, event, sent.problem, tries + 1, of.clock()))
+
+    def _switch_off(self, event: OutboxEvent) -> None:
+        """Deliver nothing more to a receiver that is gone. The event waits, as those behind it."""
+        name = self._webhook.name
+        logger.error("webhook %s is gone (HTTP 410), and switched off: %s", name, event.id)
+        self._progress.switch_off(self._webhook.url, self._of.clock())
+        self._ended.set()
 
     async def _bury(self, letter: DeadLetter) -> None:
         """Keep an event that is given up as a dead letter, before it counts as done."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Final
 
 import httpcore
@@ -41,11 +42,13 @@ CONNECTIONS: Final = 200
 class DeliveryOutcome:
     """The outcome of an attempt: why it failed, "" if the event was taken.
 
-    `retry_after_s` is what the receiver asks for, 0 if it asks for nothing.
+    `retry_after_s` is what the receiver asks for, 0 if it asks for nothing. `gone`: it wants no
+    more events (HTTP 410).
     """
 
     problem: str = ""
     retry_after_s: float = 0.0
+    gone: bool = False
 
 
 Post = Callable[[Webhook, OutboxEvent], Awaitable[DeliveryOutcome]]
@@ -81,7 +84,8 @@ class WebhookPost:
         if answer.is_success:
             return DeliveryOutcome()
         wait_s = _seconds(answer.headers.get("retry-after", ""), time.time())
-        return DeliveryOutcome(f"HTTP {answer.status_code}", wait_s)
+        gone = answer.status_code == HTTPStatus.GONE
+        return DeliveryOutcome(f"HTTP {answer.status_code}", wait_s, gone)
 
     async def aclose(self) -> None:
         """Close the connections."""

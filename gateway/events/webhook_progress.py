@@ -4,6 +4,7 @@ Its entry is about nobody: a session may have the name of a webhook as its id, a
 with that session is not how far the webhook has come.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
 
@@ -24,6 +25,22 @@ class WebhookProgress:
     delivered_at: float | None = None
     failed_at: float | None = None
     problem: str = ""
+    off_at: float | None = None
+    """When the receiver said that it is gone."""
+    off_url: str = ""
+    """A digest of the URL that said so: its name in the file may get another one."""
+
+    def off(self, url: str) -> bool:
+        """Whether nothing is sent to this URL, which is gone."""
+        return self.off_at is not None and self.off_url == _digest(url)
+
+    def switch_off(self, url: str, at: float) -> None:
+        """Send nothing more to this URL. `at` is now, since the epoch."""
+        self.off_at, self.off_url = at, _digest(url)
+
+    def switch_on(self) -> None:
+        """Send events again, from where it was switched off."""
+        self.off_at, self.off_url = None, ""
 
     def put(self, name: str, version: int | None) -> Put:
         """The write that stores it over `version`."""
@@ -49,6 +66,18 @@ async def begin(store: Store, name: str) -> tuple[WebhookProgress, int]:
         put = WebhookProgress(at=at).put(name, None)
         await put_if_absent(store, put.key, put.value, about=put.about)
     return found
+
+
+async def switch_on(store: Store, name: str) -> None:
+    """Send events to a webhook again that is gone. Raises `StoreError`, `Conflict` among them."""
+    found = await progress_of(store, name)
+    if found is not None and found[0].off_at is not None:
+        found[0].switch_on()
+        await store.commit(found[0].put(name, found[1]))
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def _key(name: str) -> str:

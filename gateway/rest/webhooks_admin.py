@@ -7,12 +7,12 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from gateway.events.dead_letters import DeadLetter, find_letter, newest_letters
-from gateway.events.webhook_progress import WebhookProgress, progress_of
+from gateway.events.webhook_progress import WebhookProgress, progress_of, switch_on
 from gateway.events.webhooks import Webhooks
 from gateway.events.webhooks_file import Webhook
 from gateway.rest.operation import Operation, ResponseSpec
 from gateway.rest.operator_access import ADMIN_KEY_REQUIRED, ADMIN_OFF, OperatorAccess
-from gateway.rest.problems import STORE_UNAVAILABLE, Kind
+from gateway.rest.problems import CONFLICT, STORE_UNAVAILABLE, Kind
 from gateway.rest.service_probe import iso
 from gateway.store import Store
 
@@ -21,6 +21,7 @@ logger = logging.getLogger("parley.operator")
 NO_SUCH_LETTER = Kind("no_such_dead_letter", 404, "There is no dead letter of this id")
 NOT_TAKEN = Kind("not_taken", 502, "The receiver did not take the event")
 NO_SUCH_WEBHOOK = Kind("no_such_webhook", 409, "The file of webhooks does not name it any more")
+UNKNOWN_WEBHOOK = Kind("unknown_webhook", 404, "The file of webhooks names none like this")
 
 TAGS = ("operation",)
 ERRORS = (ADMIN_KEY_REQUIRED, ADMIN_OFF, STORE_UNAVAILABLE)
@@ -50,12 +51,13 @@ HOOK: dict[str, Any] = {
     "lastDelivered": "2026-11-30T08:15:01Z",
     "lastFailed": "2026-11-30T08:12:44Z",
     "lastProblem": "HTTP 500",
+    "off": None,
 }
 
 
 class WebhookStatus(BaseModel):
     """One receiver. `waiting` events have been read and not been taken yet; `failures` counts
-    attempts, `givenUp` events. Times are UTC."""
+    attempts, `givenUp` events. `off` says why nothing is sent to it. Times are UTC."""
 
     name: str
     url: str
@@ -67,6 +69,7 @@ class WebhookStatus(BaseModel):
     lastDelivered: str | None
     lastFailed: str | None
     lastProblem: str | None
+    off: str | None
 
 
 class ShownLetter(BaseModel):
@@ -103,13 +106,24 @@ def webhook_operations(
 ) -> list[Operation]:
     """The endpoints for webhooks; `webhooks` is None where there is no file."""
 
+    async def status(webhook: Webhook) -> WebhookStatus:
+        found = await progress_of(store, webhook.name)
+        return _status(webhook, WebhookProgress() if found is None else found[0])
+
     async def shown(request: Request) -> AdminWebhooks:
-        hooks = []
-        for webhook in () if webhooks is None else webhooks.all:
-            found = await progress_of(store, webhook.name)
-            hooks.append(_status(webhook, WebhookProgress() if found is None else found[0]))
+        hooks = [await status(one) for one in (() if webhooks is None else webhooks.all)]
         letters = await newest_letters(store, MOST_SHOWN)
         return AdminWebhooks(webhooks=hooks, deadLetters=[_letter(one) for one in letters])
+
+    async def switched_on(request: Request) -> WebhookStatus:
+        name = request.path_params["webhook"]
+        known = () if webhooks is None else webhooks.all
+        webhook = next((one for one in known if one.name == name), None)
+        if webhook is None:
+            raise UNKNOWN_WEBHOOK()
+        logger.warning("the operator switches the webhook %s on", webhook.name)
+        await switch_on(store, webhook.name)
+        return await status(webhook)
 
     async def replay(request: Request) -> TakenLetter:
         letter = await find_letter(store, request.path_params["letter"][:LONGEST_ID])
@@ -141,6 +155,18 @@ def webhook_operations(
         ),
         Operation(
             method="POST",
+            path="/admin/webhooks/{webhook}/switch-on",
+            name="switchOnWebhook",
+            handler=switched_on,
+            summary="Send events again to a receiver that was gone",
+            description="One that answers 410 is switched off. What waits since then is sent.",
+            tags=TAGS,
+            guard=access.admin,
+            answers={200: ResponseSpec("It is on", WebhookStatus, HOOK)},
+            errors=(*ERRORS, UNKNOWN_WEBHOOK, CONFLICT),
+        ),
+        Operation(
+            method="POST",
             path="/admin/webhooks/dead-letters/{letter}/replay",
             name="replayDeadLetter",
             handler=replay,
@@ -169,6 +195,7 @@ def _status(webhook: Webhook, progress: WebhookProgress) -> WebhookStatus:
         lastDelivered=_at(progress.delivered_at),
         lastFailed=_at(progress.failed_at),
         lastProblem=progress.problem or None,
+        off=_off(webhook, progress),
     )
 
 
@@ -186,6 +213,15 @@ def _letter(letter: DeadLetter) -> ShownLetter:
         tries=letter.tries,
         reason=letter.reason,
     )
+
+
+def _off(webhook: Webhook, progress: WebhookProgress) -> str | None:
+    if progress.off_at is None or not progress.off(webhook.url):
+        return None
+    return (
+        f"It answered 410 at {iso(progress.off_at)}, that it is gone. It gets events again once the"
+        " file has another url for it, or by POST /admin/webhooks/{name}/switch-on"
+    ).replace("{name}", webhook.name)
 
 
 def _at(moment: float | None) -> str | None:

@@ -109,6 +109,7 @@ NEEDS: dict[str, dict[str, Need]] = {
     "/admin/services/{service}/circuit-reset": {"POST": Need.OPERATOR},
     "/admin/services/{service}/instances/{id}": {"PUT": Need.OPERATOR, "DELETE": Need.OPERATOR},
     "/admin/webhooks": {"GET": Need.OPERATOR},
+    "/admin/webhooks/{webhook}/switch-on": {"POST": Need.OPERATOR},
     "/admin/webhooks/dead-letters/{letter}/replay": {"POST": Need.OPERATOR},
     # Live conversations. OPTIONS and GET of an endpoint say which types it takes.
     "/ws/{session_id}": {WEBSOCKET: Need.HELLO},

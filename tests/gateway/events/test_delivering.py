@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gateway.events.dead_letters import LETTER_KIND, newest_letters
@@ -11,7 +12,7 @@ from gateway.events.event import EVENT_TYPES, EventDraft, OutboxEvent
 from gateway.events.outbox import session_events
 from gateway.events.sending import DeliveryOutcome
 from gateway.events.webhook_lease import LEASE_S
-from gateway.events.webhook_progress import progress_of
+from gateway.events.webhook_progress import WebhookProgress, progress_of, switch_on
 from gateway.events.webhooks_file import Webhook
 from gateway.store import Put, Store, StoreUnavailable, Write
 from pipeline.testing import run_virtual
@@ -334,3 +335,87 @@ def test_what_is_done_is_stored_at_the_end_also_where_that_was_under_way() -> No
         assert (store.stored, len(to.got)) == (2, 1)
 
     play(story)
+
+
+class Leaving(Receiver):
+    """Takes some events, then answers that it is gone."""
+
+    takes = 2
+
+    async def __call__(self, webhook: Webhook, event: OutboxEvent) -> DeliveryOutcome:
+        if len(self.got) >= self.takes:
+            self.asked += 1
+            return DeliveryOutcome("HTTP 410", gone=True)
+        return await super().__call__(webhook, event)
+
+    asked = 0
+
+
+def test_a_receiver_that_is_gone_is_asked_no_more_at_any_process_until_it_is_switched_on() -> None:
+    async def story(store: MemoryStore) -> None:
+        to, now = Leaving(), asyncio.get_running_loop().time
+        async with delivery(store, to).running(), delivery(store, to).running():
+            await asyncio.sleep(5)
+            for number in range(40):
+                await tell(store, "a", number)
+                await asyncio.sleep(30)
+            assert (to.numbers("a"), to.asked) == ([1, 2], 1)
+            progress, _ = await found_progress(store)
+            assert progress.off(HOOK.url)
+            assert not progress.off("http://hr.example/other")
+            assert (progress.problem, progress.failures, progress.given_up) == ("HTTP 410", 1, 0)
+            assert progress.off_at is not None
+            assert progress.off_at < now() - 1000
+            to.takes = 100
+            await switch_on(store, "hr")
+            await switch_on(store, "hr")
+            await asyncio.sleep(20)
+            assert to.numbers("a") == list(range(1, 41))
+            await asyncio.sleep(5)
+            progress, _ = await found_progress(store)
+            assert (progress.off_at, progress.delivered) == (None, 40)
+        assert await newest_letters(store, 9) == []
+
+    play(story)
+
+
+def test_that_a_receiver_is_gone_is_stored_before_its_slow_attempts_are_over() -> None:
+    class Slow(Leaving):
+        takes = 0
+
+        async def __call__(self, webhook: Webhook, event: OutboxEvent) -> DeliveryOutcome:
+            await asyncio.sleep(9.0 if event.session_id == "slow" else 0.0)
+            return await super().__call__(webhook, event)
+
+    async def story(store: MemoryStore) -> None:
+        async with delivery(store, Slow()).running():
+            await asyncio.sleep(1)
+            await tell(store, "slow", 0)
+            await tell(store, "a", 0)
+            await asyncio.sleep(1)
+            assert (await found_progress(store))[0].off(HOOK.url)
+
+    play(story)
+
+
+def test_another_url_for_a_receiver_that_is_gone_gets_what_was_kept() -> None:
+    async def story(store: MemoryStore) -> None:
+        to = Leaving()
+        async with delivery(store, to).running():
+            await asyncio.sleep(1)
+            await tell(store, "a", 0, 5)
+            await asyncio.sleep(60)
+        elsewhere = replace(HOOK, url="http://hr.example/other")
+        now, other = asyncio.get_running_loop().time, Receiver()
+        async with WebhookDelivery(store, (elsewhere,), other, clock=now).running():
+            await asyncio.sleep(10)
+        assert (to.numbers("a"), other.numbers("a")) == ([1, 2], [3, 4, 5])
+        assert (await found_progress(store))[0].off_at is None
+
+    play(story)
+
+
+async def found_progress(store: Store) -> tuple[WebhookProgress, int]:
+    found = await progress_of(store, "hr")
+    assert found is not None
+    return found

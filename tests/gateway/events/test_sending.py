@@ -63,6 +63,19 @@ def test_whatever_is_no_2xx_was_not_taken_and_no_redirection_is_followed() -> No
     assert (len(receiver.got), other.got) == (1, [])
 
 
+def test_only_410_says_that_a_receiver_is_gone() -> None:
+    receiver = WebhookReceiver()
+    found = {}
+    with receiver.running() as port:
+        for status in (404, 409, 410, 411, 500):
+            receiver.status = status
+            found[status] = post(f"http://127.0.0.1:{port}/")
+    assert found == {
+        status: DeliveryOutcome(f"HTTP {status}", gone=status == 410) for status in found
+    }
+    assert 410 in found
+
+
 def test_a_receiver_that_is_not_there_is_a_failure_in_words_without_its_url() -> None:
     assert post(f"http://127.0.0.1:{free_port()}/secret") == DeliveryOutcome("Connection refused")
 

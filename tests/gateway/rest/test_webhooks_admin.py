@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from gateway.events.dead_letters import DeadLetter
 from gateway.events.event import EVENT_TYPES, OutboxEvent
+from gateway.events.webhook_progress import progress_of
 from gateway.events.webhooks import Webhooks, read_webhooks
 from gateway.rest.operator_access import OperatorAccess
 from gateway.rest.webhooks_admin import webhook_operations
@@ -92,3 +93,36 @@ def test_a_dead_letter_of_a_webhook_that_is_gone_stays(rest: Rest) -> None:
         assert len((await client.get("/admin/webhooks", headers=OPERATOR)).json()["deadLetters"])
 
     run(rest, None, story)
+
+
+def test_a_webhook_that_is_gone_is_shown_so_and_switched_on_again(
+    rest: Rest, tmp_path: Path
+) -> None:
+    receiver = WebhookReceiver()
+    switch = "/admin/webhooks/hr/switch-on"
+
+    async def story(client: httpx.AsyncClient) -> None:
+        assert refused(await client.post(switch))[:2] == (401, "admin_key_required")
+        client.headers.update(OPERATOR)
+        unknown = await client.post("/admin/webhooks/other/switch-on")
+        assert refused(unknown)[:2] == (404, "unknown_webhook")
+        (hook,) = (await client.get("/admin/webhooks")).json()["webhooks"]
+        assert hook["off"] is None
+        found = await progress_of(rest.store, "hr")
+        assert found is not None
+        progress, version = found
+        progress.switch_off(f"http://127.0.0.1:{port}/hook?key=k", 1764480000.0)
+        await rest.store.commit(progress.put("hr", version))
+        (hook,) = (await client.get("/admin/webhooks")).json()["webhooks"]
+        assert hook["off"] == (
+            "It answered 410 at 2025-11-30T05:20:00Z, that it is gone. It gets events again once"
+            " the file has another url for it, or by POST /admin/webhooks/hr/switch-on"
+        )
+        answer = await client.post(switch)
+        assert (answer.status_code, answer.json()["off"]) == (200, None)
+        (hook,) = (await client.get("/admin/webhooks")).json()["webhooks"]
+        assert hook["off"] is None
+
+    with receiver.running() as port:
+        file = read_webhooks(webhooks_file(tmp_path, port))
+        run(rest, Webhooks(file), story)
