@@ -1,5 +1,6 @@
 """The application: its routes, and the lifespan of the process's objects."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -142,6 +143,11 @@ def create_app(
             places=settings.max_sessions,
             sessions=runtime.observed,
             breakers=runtime.breakers,
+            service_breakers=lambda: [
+                found
+                for services in ((registry, own) if behind else (own,))
+                for found in services.breakers(asyncio.get_running_loop().time())
+            ],
             queues=runtime.queues,
             readiness=runtime.readiness,
             media=lambda: replace(webrtc.media(), dropped=runtime.dropped_chunks()),

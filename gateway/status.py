@@ -1,5 +1,6 @@
 """Status reports of the parts of the gateway; any part may import this module."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -62,6 +63,16 @@ class BreakerReport:
     state: str
     transitions: int
     retry_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBreakers:
+    """The circuit breakers of a service's instances: how many are in each state, by its name, and
+    how often one has changed since the process began."""
+
+    service: str
+    states: Mapping[str, int]
+    transitions: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,13 @@ from prometheus_client.registry import Collector
 
 from gateway.observe.metrics import TRANSPORTS, Metrics
 from gateway.observe.sessions import ObservedSession
-from gateway.status import BreakerReport, MediaCounts, QueueReport, Readiness
+from gateway.status import BreakerReport, MediaCounts, QueueReport, Readiness, ServiceBreakers
 from pipeline.ladder import LadderStep
 from stages.avatar.quality import QUALITY_LEVELS
 
 BREAKER_STATES = ("closed", "open", "half-open", "forced-open", "disabled")
+SERVICE_STATES = BREAKER_STATES[:3]
+"""No operator changes the breaker of an instance but to close it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class ScrapeSources:
     places: int
     sessions: Iterable[ObservedSession]
     breakers: Callable[[], Sequence[BreakerReport]]
+    service_breakers: Callable[[], Iterable[ServiceBreakers]]
     queues: Callable[[], Sequence[QueueReport]]
     readiness: Callable[[], Readiness]
     media: Callable[[], MediaCounts]
@@ -64,6 +67,7 @@ class _Samples(Collector):
         yield build
         yield from self._sessions()
         yield from self._breakers()
+        yield from self._service_breakers()
         depth = GaugeMetricFamily(
             "parley_queue_depth", "Work of all sessions, waiting or under way", labels=["queue"]
         )
@@ -137,5 +141,23 @@ class _Samples(Collector):
             for state in BREAKER_STATES:
                 states.add_metric([breaker.slot, breaker.provider, state], state == breaker.state)
             changes.add_metric([breaker.slot, breaker.provider], breaker.transitions)
+        yield states
+        yield changes
+
+    def _service_breakers(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily(
+            "parley_service_breakers",
+            "Instances of a service behind the gateway, by the state of their circuit breakers",
+            labels=["service", "state"],
+        )
+        changes = CounterMetricFamily(
+            "parley_service_breaker_transitions",
+            "Changes of the states of circuit breakers of a service's instances",
+            labels=["service"],
+        )
+        for one in self._sources.service_breakers():
+            for state in SERVICE_STATES:
+                states.add_metric([one.service, state], one.states.get(state, 0))
+            changes.add_metric([one.service], one.transitions)
         yield states
         yield changes

@@ -1,5 +1,6 @@
 """The services that there are, and the instance that a call gets. Pure: time is an argument."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -9,6 +10,7 @@ from gateway.services.definition import Endpoint, ServiceSpec
 from gateway.services.health import HealthPolicy, HealthState, InstanceHealth
 from gateway.services.instances import Admission, Instance
 from gateway.services.retries import RetryBudget
+from gateway.status import ServiceBreakers
 from pipeline.breaker import Breaker, BreakerState
 
 SOONEST_S: Final = 1.0
@@ -113,6 +115,8 @@ class Registry:
         self._health = health
         self._services = {name: self._service(spec) for name, spec in specs.items()}
         self._gone: dict[str, dict[str, Instance]] = {}  # of the services that there are no more
+        self._past: Counter[str] = Counter()
+        """Changes of the breakers of instances that have left their services, by these."""
 
     def __iter__(self) -> Iterator[Service]:
         return iter(self._services.values())
@@ -131,6 +135,17 @@ class Registry:
                 breaker = instance.breaker
                 yield f"{service.name} {instance.key}", breaker.state is BreakerState.OPEN
 
+    def breakers(self, now: float) -> Iterator[ServiceBreakers]:
+        """The breakers of each service as they are now."""
+        for service in self:
+            states: Counter[str] = Counter()
+            changes = self._past[service.name]
+            for instance in service.instances.values():
+                instance.breaker.poll(now)
+                states[instance.breaker.state.value] += 1
+                changes += instance.breaker.generation
+            yield ServiceBreakers(service.name, states, changes)
+
     def replace(self, specs: Mapping[str, ServiceSpec], now: float) -> None:
         """Other services from here on. An instance that stays in its service keeps its state; calls
         of one that goes are not broken off; one that comes starts slowly, with the calls that it
@@ -146,6 +161,16 @@ class Registry:
         }
         left = {name: _busy(there.values()) for name, there in gone.items() if name not in specs}
         self._gone = {name: there for name, there in left.items() if there}
+        self._past = Counter({name: self._left(name, before.get(name)) for name in specs})
+
+    def _left(self, name: str, before: Service | None) -> int:
+        """`_past` of a service in place of the one `before`: what leaves takes no change with it,
+        and what is back brings none twice."""
+        was = {} if before is None else {id(one): one for one in before.instances.values()}
+        now = {id(one): one for one in self._services[name].instances.values()}
+        left = sum(one.breaker.generation for key, one in was.items() if key not in now)
+        back = sum(one.breaker.generation for key, one in now.items() if key not in was)
+        return self._past[name] + left - back
 
     def _service(self, spec: ServiceSpec) -> Service:
         return Service(

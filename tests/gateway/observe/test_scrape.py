@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.observe.metrics import Metrics
 from gateway.observe.scrape import Scrape, ScrapeSources
 from gateway.observe.sessions import ObservedSessions
-from gateway.status import BreakerReport, MediaCounts, QueueReport
+from gateway.status import BreakerReport, MediaCounts, QueueReport, ServiceBreakers
 from pipeline.ladder import LadderStep
 
 SESSIONS = ObservedSessions()
@@ -21,6 +21,7 @@ def scraped(**changed: Any) -> dict[tuple[str, frozenset[tuple[str, str]]], floa
         "places": 100,
         "sessions": SESSIONS,
         "breakers": list,
+        "service_breakers": list,
         "queues": list,
         "readiness": lambda: "ready",
         "media": MediaCounts,
@@ -51,6 +52,26 @@ def test_exactly_one_state_of_a_breaker_is_the_present_one() -> None:
     }
     assert states == {"closed": 0, "open": 0, "half-open": 0, "forced-open": 1, "disabled": 0}
     assert samples["parley_breaker_transitions_total", labels(**which)] == 3
+
+
+def test_the_instances_of_a_service_are_counted_by_the_states_of_their_breakers() -> None:
+    found = [ServiceBreakers("plans", {"open": 1, "closed": 2}, 5), ServiceBreakers("cv", {}, 0)]
+    samples = scraped(service_breakers=lambda: found)
+    states = {
+        (dict(key)["service"], dict(key)["state"]): value
+        for (name, key), value in samples.items()
+        if name == "parley_service_breakers"
+    }
+    assert states == {
+        ("plans", "closed"): 2,
+        ("plans", "open"): 1,
+        ("plans", "half-open"): 0,
+        ("cv", "closed"): 0,
+        ("cv", "open"): 0,
+        ("cv", "half-open"): 0,
+    }
+    assert samples["parley_service_breaker_transitions_total", labels(service="plans")] == 5
+    assert samples["parley_service_breaker_transitions_total", labels(service="cv")] == 0
 
 
 def test_the_level_of_the_faces_is_one_of_those_that_there_are() -> None:

@@ -117,6 +117,9 @@ def test_a_breaker_is_reset_by_the_operator(gateway: Gateway) -> None:
         for _ in range(3):
             assert (await client.get("/s/a")).status_code == 502
         assert (await client.get("/s/a")).status_code == 503
+        page = (await client.get("/metrics")).text
+        assert 'parley_service_breakers{service="s",state="open"} 1.0' in page
+        assert 'parley_service_breaker_transitions_total{service="s"} 1.0' in page
         async with stub.running():
             assert (await client.get("/s/a")).status_code == 503
             answer = await client.post("/admin/services/s/circuit-reset")

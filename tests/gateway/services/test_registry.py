@@ -357,3 +357,32 @@ def test_an_instance_that_is_no_longer_asked_gets_calls_again() -> None:
     after = registry.find("plans")
     assert after is not None
     assert call(after, 5.0) == A.authority
+
+
+def shown(registry: Registry, now: float) -> list[tuple[str, dict[str, int], int]]:
+    return [(one.service, dict(one.states), one.transitions) for one in registry.breakers(now)]
+
+
+def test_the_breakers_of_a_service_are_counted_by_their_states_of_now() -> None:
+    registry = registry_of(LEAST, replace(LEAST, name="other", instances=(C,)))
+    assert shown(registry, 0.0) == [("plans", {"closed": 2}, 0), ("other", {"closed": 1}, 0)]
+    for _ in range(3):
+        call(found(registry), 0.0, FAILED, tried={B.authority})
+    assert shown(registry, 1.0)[0] == ("plans", {"closed": 1, "open": 1}, 1)
+    assert shown(registry, 60.0)[0] == ("plans", {"closed": 1, "half-open": 1}, 2)
+
+
+def test_changes_of_breakers_that_have_left_stay_counted_and_none_is_counted_twice() -> None:
+    registry = registry_of(LEAST)
+    found(registry).instances[A.authority].websockets = 1  # so that it is the same one later
+    for _ in range(3):
+        call(found(registry), 0.0, FAILED, tried={B.authority})
+    alone = {"plans": replace(LEAST, instances=(B,))}
+    registry.replace(alone, 1.0)
+    assert shown(registry, 1.0) == [("plans", {"closed": 1}, 1)]
+    registry.replace(alone, 2.0)
+    assert shown(registry, 2.0) == [("plans", {"closed": 1}, 1)]
+    registry.replace({"plans": LEAST}, 3.0)
+    assert shown(registry, 3.0) == [("plans", {"closed": 2}, 1)]  # not that it was closed anew
+    registry.replace({}, 4.0)
+    assert shown(registry, 4.0) == []
