@@ -14,6 +14,7 @@ from gateway.variables import (
     ApiKeys,
     HttpUrl,
     IceServers,
+    ModelKeys,
     Origins,
     Proxies,
     RateText,
@@ -227,7 +228,7 @@ class ServerSettings(BaseModel):
         ge=1,
         description="requests with one key or token in a day that do more than read",
     )
-    model_keys: ApiKey | None = variable(
+    model_keys: ModelKeys | None = variable(
         "PARLEY_MODEL_KEYS",
         default=None,
         description="keys of the services that have models: service=key,service=key",

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings
 
 from gateway.host_names import ascii_origin
 from gateway.ice import parse_addresses, parse_ice_servers
+from gateway.model_keys import parse_model_keys
 from gateway.rates import parse_rate
 from gateway.redis_url import option_secrets, parse_redis_url
 from pipeline.frames import Slot
@@ -106,6 +107,11 @@ def _api_keys(keys: SecretStr) -> SecretStr:
         raise ValueError(
             "must be keys of 8 printable ASCII characters or more, with commas, or auto"
         )
+    return keys
+
+
+def _model_keys(keys: SecretStr) -> SecretStr:
+    parse_model_keys(keys.get_secret_value())
     return keys
 
 
@@ -222,6 +228,7 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
 ApiKeys = Annotated[SecretStr, AfterValidator(_api_keys)]
+ModelKeys = Annotated[SecretStr, AfterValidator(_model_keys)]
 AdminKey = Annotated[SecretStr, AfterValidator(_admin_key)]
 Addresses = Annotated[str, AfterValidator(_addresses)]
 Face = Annotated[str, AfterValidator(_face)]

@@ -4,10 +4,11 @@ from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
+from gateway.model_keys import parse_model_keys
 from gateway.providers.build import options
 from gateway.services.definition import Endpoint, Scheme, ServiceSpec
 from gateway.services.model_specs import Models, ModelSpec
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
 
 CHAT_SERVER = "the chat server"
 """The service of `PARLEY_LLM_URL`: no service of a file can have this name."""
@@ -44,7 +45,7 @@ def chat_server(settings: Settings) -> dict[str, ServiceSpec]:
 
 
 def keys_of(settings: Settings) -> dict[str, str]:
-    """What is sent to services as `Authorization`, by their names. Raises `SettingsError`."""
+    """What is sent to services as `Authorization`, by their names."""
     found: dict[str, str] = {}
     server = options(settings).llm_server
     if server is not None and server.key is not None:
@@ -52,11 +53,7 @@ def keys_of(settings: Settings) -> dict[str, str]:
     elif server is not None and (url := urlsplit(server.url)).username is not None:
         named = f"{unquote(url.username or '')}:{unquote(url.password or '')}"
         found[CHAT_SERVER] = f"Basic {b64encode(named.encode()).decode()}"
-    if settings.model_keys is None:
-        return found
-    for pair in settings.model_keys.get_secret_value().split(","):
-        service, _, key = pair.partition("=")
-        if not service or not key:
-            raise SettingsError("PARLEY_MODEL_KEYS must be like service=key,service=key")
-        found[service] = f"Bearer {key}"
+    if settings.model_keys is not None:
+        given = parse_model_keys(settings.model_keys.get_secret_value())
+        found |= {service: f"Bearer {key}" for service, key in given.items()}
     return found

@@ -12,8 +12,6 @@ import yaml
 from pydantic import SecretStr
 from starlette.types import Receive, Send
 
-from gateway.app import create_app
-from gateway.settings import Settings, SettingsError
 from gateway.store import StoreUnavailable
 from tests.support.gateway import Gateway
 from tests.support.rest import refused
@@ -636,9 +634,3 @@ def test_a_request_that_is_none_is_refused(gateway: Gateway) -> None:
             assert refused(answer)[1] == "invalid_parameter"
 
     told(gateway, story)
-
-
-def test_keys_of_services_have_a_form(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, model_keys=SecretStr("no-pair"))
-    with pytest.raises(SettingsError, match="PARLEY_MODEL_KEYS must be like service=key"):
-        create_app(settings)
