@@ -10,28 +10,35 @@ from gateway.limits.token_quotas import TokenQuota, TokenVerdict, judged, spent
 
 SPEND = """
 local prefix, tokens, anyway = KEYS[1], tonumber(ARGV[1]), ARGV[2] == '1'
+local once, once_ms = prefix .. 'counted:' .. ARGV[3], ARGV[4]
 local used, refused = {}, false
+if ARGV[3] ~= '' and not redis.call('SET', once, 1, 'NX', 'PX', once_ms) then return used end
 
 -- A quota is its key, the most, and the milliseconds for which it is kept.
-for at = 3, #ARGV, 3 do
+for at = 5, #ARGV, 3 do
   local before = tonumber(redis.call('GET', prefix .. ARGV[at]) or 0)
   used[#used + 1] = before
   if before >= tonumber(ARGV[at + 1]) then refused = true end
 end
 if anyway or not refused then
-  for at = 3, #ARGV, 3 do
-    local after = math.max(0, used[(at - 3) / 3 + 1] + tokens)
+  for at = 5, #ARGV, 3 do
+    local after = math.max(0, used[(at - 5) / 3 + 1] + tokens)
     redis.call('SET', prefix .. ARGV[at], string.format('%.0f', after), 'PX', ARGV[at + 2])
   end
 end
 return used
 """
 """Adds tokens to all quotas or, where one is used up, to none, as one step; returns those before.
+What comes a second time under its own name is not added again.
 
 Which day and month it is, the process says: they differ by its clock's error alone.
 """
 
 LEAST_KEPT_MS = 1000
+
+ONCE_MS = 600_000
+"""How long it is remembered that tokens were added. They come again within seconds of an answer
+that was late."""
 
 
 class TokenCounting(Protocol):
@@ -42,8 +49,14 @@ class TokenCounting(Protocol):
     ) -> tuple[TokenVerdict, ...]:
         """Count a call of at least so many tokens in all quotas, or in none."""
 
-    async def add(self, quotas: Sequence[TokenQuota], tokens: int, now: float) -> None:
-        """Count tokens, which may be less than none, in the periods of `now`."""
+    async def add(
+        self, quotas: Sequence[TokenQuota], tokens: int, now: float, once: str = ""
+    ) -> None:
+        """Count tokens, which may be less than none, in the periods of `now`.
+
+        Those of the name `once` are counted once, however often they come after an attempt that was
+        broken off; in memory none is.
+        """
 
 
 class MemoryTokens:
@@ -69,7 +82,9 @@ class MemoryTokens:
         await self.add(quotas, tokens if allowed else 0, now)  # who is refused has come, too
         return verdicts
 
-    async def add(self, quotas: Sequence[TokenQuota], tokens: int, now: float) -> None:
+    async def add(
+        self, quotas: Sequence[TokenQuota], tokens: int, now: float, once: str = ""
+    ) -> None:
         after = spent(quotas, ChainMap(*self._kept.values()), tokens, now)
         for quota in quotas:
             key, kept = quota.key(now), self._kept.setdefault(quota.policy, OrderedDict())
@@ -89,11 +104,13 @@ class RedisTokens:
     async def begin(
         self, quotas: Sequence[TokenQuota], tokens: int, now: float
     ) -> tuple[TokenVerdict, ...]:
-        used = await self._evaluate(SPEND, [tokens, 0, *self._arguments(quotas, now)])
+        used = await self._evaluate(SPEND, [tokens, 0, "", 0, *self._arguments(quotas, now)])
         return judged(quotas, [int(before) for before in used], tokens, now)
 
-    async def add(self, quotas: Sequence[TokenQuota], tokens: int, now: float) -> None:
-        await self._evaluate(SPEND, [tokens, 1, *self._arguments(quotas, now)])
+    async def add(
+        self, quotas: Sequence[TokenQuota], tokens: int, now: float, once: str = ""
+    ) -> None:
+        await self._evaluate(SPEND, [tokens, 1, once, ONCE_MS, *self._arguments(quotas, now)])
 
     def _arguments(self, quotas: Sequence[TokenQuota], now: float) -> list[Any]:
         # A call may end after its period: what it adds is of no use then.
