@@ -177,7 +177,7 @@ def create_app(
         try:
             async with prober.running() if behind else probe.running():
                 await stored.ask()
-                async with registration.running(), runtime, webrtc:
+                async with registration.running(), tokens.running(), runtime, webrtc:
                     yield
         finally:
             await services.aclose()

@@ -1,7 +1,7 @@
 """Where the tokens of quotas are counted: in this process, or in Redis for all processes."""
 
 import time
-from collections import ChainMap, OrderedDict
+from collections import ChainMap, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -10,11 +10,18 @@ from gateway.limits.token_quotas import TokenQuota, TokenVerdict, judged, spent
 
 SPEND = """
 local prefix, tokens, anyway = KEYS[1], tonumber(ARGV[1]), ARGV[2] == '1'
-local once, once_ms = prefix .. 'counted:' .. ARGV[3], ARGV[4]
-local used, refused = {}, false
-if ARGV[3] ~= '' and not redis.call('SET', once, 1, 'NX', 'PX', once_ms) then return used end
+local once, used, refused = ARGV[3], {}, false
+for name in string.gmatch(ARGV[4], '%S+') do redis.call('DEL', prefix .. 'counted:' .. name) end
 
 -- A quota is its key, the most, and the milliseconds for which it is kept.
+if once ~= '' then
+  local kept_ms = 0
+  for at = 5, #ARGV, 3 do kept_ms = math.max(kept_ms, tonumber(ARGV[at + 2])) end
+  kept_ms = string.format('%.0f', kept_ms)
+  if not redis.call('SET', prefix .. 'counted:' .. once, 1, 'NX', 'PX', kept_ms) then
+    return used
+  end
+end
 for at = 5, #ARGV, 3 do
   local before = tonumber(redis.call('GET', prefix .. ARGV[at]) or 0)
   used[#used + 1] = before
@@ -29,20 +36,23 @@ end
 return used
 """
 """Adds tokens to all quotas or, where one is used up, to none, as one step; returns those before.
-What comes a second time under its own name is not added again.
+What comes a second time under its own name is not added again, for as long as the longest of its
+quotas is kept: after that it is of no use. Names that will not come again are deleted.
 
 Which day and month it is, the process says: they differ by its clock's error alone.
 """
 
 LEAST_KEPT_MS = 1000
 
-ONCE_MS = 600_000
-"""How long it is remembered that tokens were added. They come again within seconds of an answer
-that was late."""
+FORGOTTEN_AT_ONCE = 100
+"""Names that are deleted with one call."""
+
+MOST_TO_FORGET = 10_000
+"""Beyond it the oldest names stay until the periods of their quotas are over."""
 
 
 class TokenCounting(Protocol):
-    """Counts tokens. Both methods raise `StoreError` where nothing can be counted now."""
+    """Counts tokens. `begin` and `add` raise `StoreError` where nothing can be counted now."""
 
     async def begin(
         self, quotas: Sequence[TokenQuota], tokens: int, now: float
@@ -57,6 +67,10 @@ class TokenCounting(Protocol):
         Those of the name `once` are counted once, however often they come after an attempt that was
         broken off; in memory none is.
         """
+
+    def forget(self, once: str) -> None:
+        """Nothing more comes under this name. A plain call, only for what came a single time: of
+        several attempts an earlier one may still be on its way."""
 
 
 class MemoryTokens:
@@ -93,6 +107,9 @@ class MemoryTokens:
             while len(kept) > self._most_kept:
                 kept.popitem(last=False)
 
+    def forget(self, once: str) -> None:
+        """Nothing is remembered here."""
+
 
 class RedisTokens:
     """The tokens that all processes share. `clock` gives seconds since the epoch."""
@@ -100,23 +117,30 @@ class RedisTokens:
     def __init__(self, evaluate: Evaluate, *, clock: Callable[[], float] = time.time) -> None:
         self._evaluate = evaluate
         self._clock = clock
+        self._to_forget: deque[str] = deque(maxlen=MOST_TO_FORGET)
 
     async def begin(
         self, quotas: Sequence[TokenQuota], tokens: int, now: float
     ) -> tuple[TokenVerdict, ...]:
-        used = await self._evaluate(SPEND, [tokens, 0, "", 0, *self._arguments(quotas, now)])
+        used = await self._evaluate(SPEND, [tokens, 0, "", *self._arguments(quotas, now)])
         return judged(quotas, [int(before) for before in used], tokens, now)
 
     async def add(
         self, quotas: Sequence[TokenQuota], tokens: int, now: float, once: str = ""
     ) -> None:
-        await self._evaluate(SPEND, [tokens, 1, once, ONCE_MS, *self._arguments(quotas, now)])
+        await self._evaluate(SPEND, [tokens, 1, once, *self._arguments(quotas, now)])
+
+    def forget(self, once: str) -> None:
+        """The next call deletes it; where that fails it stays until its quotas end."""
+        self._to_forget.append(once)
 
     def _arguments(self, quotas: Sequence[TokenQuota], now: float) -> list[Any]:
         # A call may end after its period: what it adds is of no use then.
         left_ms = [round((quota.ends_at(now) - self._clock()) * 1000) for quota in quotas]
-        return [
+        kept = [
             part
             for quota, left in zip(quotas, left_ms, strict=True)
             for part in (quota.key(now), quota.most, max(LEAST_KEPT_MS, left))
         ]
+        forgotten = min(FORGOTTEN_AT_ONCE, len(self._to_forget))
+        return [" ".join(self._to_forget.popleft() for _ in range(forgotten)), *kept]

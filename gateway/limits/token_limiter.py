@@ -1,28 +1,22 @@
 """Which quotas of tokens a call of a model has, and what happens while none can be counted."""
 
-import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 
 from gateway.limits.asked_store import AskedStore, NotCounted
 from gateway.limits.limiter import Down, LimitsUnavailable
-from gateway.limits.owed_tokens import OwedTokens, TokenDebts
 from gateway.limits.token_counting import MemoryTokens, RedisTokens, TokenCounting
+from gateway.limits.token_payer import TokenPayer
 from gateway.limits.token_quotas import Period, TokenQuota, TokenVerdict, crowded
 from gateway.settings import Settings
 from gateway.store import Store
 
-logger = logging.getLogger("parley.limits")
-
 ANYBODY = "anybody"
 """By which calls are counted where nobody has to say who it is."""
-
-PAID_AT_ONCE = 100
-"""Debts that are counted with one call; each takes Redis some 0.1 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +66,8 @@ class TokenLimiter:
     """Counts tokens by the rules; it may be cancelled. `clock` gives seconds since the epoch.
 
     `refused` counts the calls that may not begin, by the policy that refused.
-    Tokens that cannot be counted when their call ends are owed, and counted with later calls.
+    Tokens that cannot be counted when their call ends are owed, and counted while `running` lasts;
+    no call waits for that.
     """
 
     def __init__(
@@ -87,9 +82,18 @@ class TokenLimiter:
         self._counting = counting
         self._clock = clock
         self._asked = AskedStore("tokens")
-        self._owed = TokenDebts()
+        self._payer = TokenPayer(counting, self._asked)
         self._under_way: Counter[str] = Counter()
         """By the keys of quotas: what the calls of this process may still take."""
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Count what is owed as soon as the store answers again, while the block lasts."""
+        return self._payer.running()
+
+    @property
+    def owed(self) -> int:
+        """The calls whose tokens are not counted yet."""
+        return self._payer.owed
 
     @property
     def on(self) -> bool:
@@ -132,8 +136,6 @@ class TokenLimiter:
         return spending
 
     async def _begin(self, spending: Spending, tokens: int, under_way: list[int]) -> None:
-        if not self._asked.lost:
-            await self._pay()
         begin = partial(self._counting.begin, spending.quotas, tokens, spending.began_at)
         try:
             spending.verdicts = await self._asked.ask(begin)
@@ -171,32 +173,8 @@ class TokenLimiter:
         spending.reserved = 0
 
     async def _add(self, spending: Spending, more: int) -> None:
-        if not spending.quotas or not more:
-            return
-        debt = OwedTokens(secrets.token_hex(8), spending.quotas, more, spending.began_at)
-        if await self._counted(debt):
-            await self._pay()
-
-    async def _pay(self) -> None:
-        """Count what is owed, some of it at a time."""
-        for _ in range(PAID_AT_ONCE):
-            debt = self._owed.take()
-            if debt is None or not await self._counted(debt, first=True):
-                return
-
-    async def _counted(self, debt: OwedTokens, *, first: bool = False) -> bool:
-        """Count tokens; whether they are. Otherwise they are owed, also where it is cancelled: they
-        may have been counted, and are not counted twice."""
-        add = partial(self._counting.add, debt.quotas, debt.tokens, debt.at, debt.id)
-        try:
-            await self._asked.ask(add, anyway=True)
-        except BaseException as error:
-            if (lost := self._owed.owe(debt, first=first)) is not None:
-                logger.warning("%d tokens of a call are never counted", lost.tokens)
-            if isinstance(error, NotCounted):
-                return False
-            raise
-        return True
+        if spending.quotas and more:
+            await self._payer.count(spending.quotas, more, spending.began_at)
 
 
 def token_limiter_of(settings: Settings, store: Store) -> TokenLimiter:

@@ -8,15 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.limits.limiter import Down, LimitsUnavailable
-from gateway.limits.owed_tokens import OwedTokens, TokenDebts
-from gateway.limits.token_counting import ONCE_MS, MemoryTokens, RedisTokens
-from gateway.limits.token_limiter import (
-    PAID_AT_ONCE,
-    CallsUnderWay,
-    Spending,
-    TokenLimiter,
-    TokenQuotaRules,
-)
+from gateway.limits.token_counting import MemoryTokens, RedisTokens
+from gateway.limits.token_limiter import CallsUnderWay, Spending, TokenLimiter, TokenQuotaRules
 from gateway.limits.token_quotas import TokenQuota, TokenVerdict
 from gateway.store import StoreBusy, StoreUnavailable
 from gateway.store.redis import RedisStore
@@ -163,6 +156,9 @@ class Away:
     async def add(self, *_: object) -> None:
         raise StoreUnavailable("Redis cannot be reached")
 
+    def forget(self, once: str) -> None:
+        raise AssertionError
+
 
 @pytest.mark.parametrize("down", ["auto", "closed"])
 def test_no_call_begins_that_cannot_be_counted(down: Down) -> None:
@@ -197,6 +193,9 @@ class Hanging:
 
     async def add(self, *_: object) -> None:
         await self.begin()
+
+    def forget(self, once: str) -> None:
+        raise AssertionError
 
 
 def test_a_redis_that_hangs_holds_a_call_for_a_second_at_its_begin_and_at_its_end() -> None:
@@ -241,6 +240,9 @@ class Flooded:
         return await self._memory.begin(quotas, tokens, now)
 
     async def add(self, *_: object) -> None:
+        raise AssertionError
+
+    def forget(self, once: str) -> None:
         raise AssertionError
 
 
@@ -354,123 +356,3 @@ def test_where_calls_go_on_uncounted_they_keep_their_room_until_they_end() -> No
         assert not limiter._under_way
 
     run_virtual(main())
-
-
-class Leaving(MemoryTokens):
-    """Redis, which cannot be reached for a while, or answers late what it has done."""
-
-    away = late = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    async def begin(self, *given: Any) -> tuple[TokenVerdict, ...]:
-        if self.away:
-            raise StoreUnavailable("Redis cannot be reached")
-        return await super().begin(*given)
-
-    async def add(
-        self, quotas: Sequence[TokenQuota], tokens: int, now: float, once: str = ""
-    ) -> None:
-        if self.away:
-            raise StoreUnavailable("Redis cannot be reached")
-        if not once or once not in self.names:
-            await super().add(quotas, tokens, now)
-        self.names.add(once)
-        if self.late:
-            await asyncio.Event().wait()
-
-
-async def left(limiter: TokenLimiter, client: str = "a") -> int:
-    (verdict,) = (await limiter.begin(client, "", 0)).verdicts
-    return verdict.remaining
-
-
-def test_tokens_of_calls_that_end_while_redis_is_away_are_counted_when_it_is_back() -> None:
-    async def main() -> None:
-        tokens = Leaving()
-        limiter = TokenLimiter(TokenQuotaRules(day=1000), tokens, clock=lambda: NOON)
-        calls = [await limiter.begin(client, "", 10) for client in "aab"]
-        tokens.away = True
-        for spending in calls:
-            await limiter.end(spending, 60)
-        assert not limiter.counts
-        tokens.away = False
-        await asyncio.sleep(1.0)
-        assert await left(limiter) == 980  # it finds out that Redis is back
-        assert (await left(limiter), await left(limiter, "b")) == (880, 940)
-        assert (await left(limiter), await left(limiter, "b")) == (880, 940)
-
-    run_virtual(main())
-
-
-@pytest.mark.parametrize("cancelled", [False, True], ids=["silence", "cancelled"])
-def test_tokens_that_redis_has_counted_without_an_answer_are_not_counted_twice(
-    cancelled: bool,
-) -> None:
-    async def main() -> None:
-        tokens = Leaving()
-        limiter = TokenLimiter(TokenQuotaRules(day=1000), tokens, clock=lambda: NOON)
-        spending = await limiter.begin("a", "", 10)
-        tokens.late = True
-        ending = asyncio.create_task(limiter.end(spending, 60))
-        await asyncio.sleep(0.5)
-        if cancelled:
-            ending.cancel()
-        await asyncio.wait([ending])
-        tokens.late = False
-        await asyncio.sleep(1.0)
-        await left(limiter)
-        assert await left(limiter) == 940
-        assert len(limiter._owed) == 0
-
-    run_virtual(main())
-
-
-def test_what_is_owed_has_a_bound_and_is_paid_some_at_a_time() -> None:
-    debts = TokenDebts(most=3)
-    made = [OwedTokens(f"{number}", (DAY,), 1, NOON) for number in range(5)]
-    assert [debts.owe(one) for one in made] == [None, None, None, made[0], made[1]]
-    assert debts.owe(made[0], first=True) is made[0]  # the oldest gives way again
-    assert [debts.take() for _ in range(4)] == [*made[2:], None]
-    assert debts.owe(made[1]) is None
-    assert debts.owe(made[0], first=True) is None
-    assert [debts.take(), debts.take(), len(debts)] == [made[0], made[1], 0]
-
-    async def main() -> None:
-        tokens = Leaving()
-        limiter = TokenLimiter(TokenQuotaRules(month=1000), tokens, clock=lambda: NOON)
-        calls = [await limiter.begin(f"{number}", "", 1) for number in range(PAID_AT_ONCE + 5)]
-        tokens.away = True
-        for spending in calls:
-            await limiter.end(spending, 2)
-        tokens.away = False
-        await asyncio.sleep(1.0)
-        await left(limiter)
-        assert len(limiter._owed) == PAID_AT_ONCE + 5
-        await left(limiter)
-        assert len(limiter._owed) == 5
-        await left(limiter)
-        assert len(limiter._owed) == 0
-
-    run_virtual(main())
-
-
-def test_redis_counts_what_comes_twice_under_one_name_once(redis_server: RedisServer) -> None:
-    async def main() -> None:
-        store = RedisStore(redis_server.url)
-        try:
-            tokens = RedisTokens(store.evaluate, clock=lambda: NOON)
-            for once, more in (("x", 30), ("x", 30), ("y", 5), ("", 1), ("", 1)):
-                await tokens.add([DAY, MONTH], more, NOON, once)
-            day, month = await tokens.begin([DAY, MONTH], 0, NOON)
-            assert (day.remaining, month.remaining) == (63, 113)
-            for name in "xy":
-                left_ms = redis_server.ask("PTTL", f"{{parley}}:counted:{name}")
-                assert ONCE_MS - 60_000 < left_ms <= ONCE_MS
-        finally:
-            await store.aclose()
-
-    redis_server.ask("FLUSHALL")
-    asyncio.run(main())
