@@ -15,7 +15,7 @@ from gateway import __version__
 from gateway.limits.token_limiter import token_limiter_of
 from gateway.live.elsewhere import Elsewhere
 from gateway.models.calls import ModelCalls
-from gateway.models.sources import chat_server, keys_of, models_of
+from gateway.models.sources import chat_server, keys_of, models_of, warn_of_unused_keys
 from gateway.models.usage import UsageLedger
 from gateway.observe.scrape import Scrape, ScrapeSources
 from gateway.providers.build import options
@@ -174,6 +174,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        warn_of_unused_keys(settings, models)
         try:
             async with prober.running() if behind else probe.running():
                 await stored.ask()

@@ -1,7 +1,8 @@
 """Which models there are by the settings: those of the file of services, or the chat server's."""
 
+import logging
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote, urlsplit
 
 from gateway.model_keys import parse_model_keys
@@ -9,6 +10,8 @@ from gateway.providers.build import options
 from gateway.services.definition import Endpoint, Scheme, ServiceSpec
 from gateway.services.model_specs import Models, ModelSpec
 from gateway.settings import Settings
+
+logger = logging.getLogger("parley.models")
 
 CHAT_SERVER = "the chat server"
 """The service of `PARLEY_LLM_URL`: no service of a file can have this name."""
@@ -53,7 +56,22 @@ def keys_of(settings: Settings) -> dict[str, str]:
     elif server is not None and (url := urlsplit(server.url)).username is not None:
         named = f"{unquote(url.username or '')}:{unquote(url.password or '')}"
         found[CHAT_SERVER] = f"Basic {b64encode(named.encode()).decode()}"
-    if settings.model_keys is not None:
-        given = parse_model_keys(settings.model_keys.get_secret_value())
-        found |= {service: f"Bearer {key}" for service, key in given.items()}
-    return found
+    return found | {service: f"Bearer {key}" for service, key in _given(settings).items()}
+
+
+def warn_of_unused_keys(settings: Settings, models: Iterable[ModelSpec]) -> None:
+    """Log which keys are sent to nobody, since no model has their service.
+
+    That is no error: the file of services may be read again while the gateway runs.
+    """
+    for service in sorted(_given(settings).keys() - {model.service for model in models}):
+        logger.warning(
+            "PARLEY_MODEL_KEYS has a key for %s, but PARLEY_SERVICES has no model of a service of"
+            " that name: the key is not used until it has one",
+            service,
+        )
+
+
+def _given(settings: Settings) -> dict[str, str]:
+    keys = settings.model_keys
+    return {} if keys is None else parse_model_keys(keys.get_secret_value())
