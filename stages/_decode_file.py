@@ -197,6 +197,7 @@ def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any
             facts.container,
             unit_s,
             from_0=facts.container == "flac" and facts.claimed_s is not None,
+            track=stream.index,
         )
         decoded_s = 0.0
         for _, frame in _decoded(source, container, [stream], facts, lost):

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from stages._trailing import LENGTHS, MOST_PIECES, at, sound_start, tag_length
+from stages._trailing import LENGTHS, MOST_PIECES, at, is_filler, sound_start, tag_length
 
 _WINDOW_BYTES = 1 << 16
 _HEAD_BYTES = 32
@@ -21,14 +21,17 @@ _BEGINS = {
 _IN_A_ROW = 3
 """This many frames in a row are no coincidence."""
 
+_LONGEST_FRAME = {"mp3": 1500, "aac": 8191}
+"""Bytes of a frame at most. A recording may begin with the rest of one."""
+
 _MOST_PLACES = 20_000
 """The search ends after this many places that look like a frame but are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameLoss:
-    """`cut`: the last frame is cut. `damaged`: bytes that are neither frames nor tags, with frames
-    after them; `whole`: the bytes of the frames."""
+    """`cut`: the last frame is cut. `damaged`: bytes that are neither frames nor filler, with
+    frames after them; `whole`: the bytes of the frames."""
 
     cut: bool
     damaged: int = 0
@@ -68,7 +71,10 @@ def loss_of_frames(file: BinaryIO, size: int, container: str) -> FrameLoss:
         if found < 0:
             return FrameLoss(position > size, damaged, whole)
         whole -= length  # what led beyond the end was no frame
-        damaged += found - last
+        if not (last == position and is_filler(file, last, found)) and (
+            whole or found - last > _LONGEST_FRAME[container]
+        ):
+            damaged += found - last
         position, length = found, 0
     return FrameLoss(False, damaged, whole)
 

@@ -6,6 +6,7 @@ unbroken WebM file is no loss, because recorders may leave out silence. In Ogg, 
 the pages, and in MP3 and AAC in the bytes between the frames.
 """
 
+import logging
 from bisect import bisect_right
 from typing import Any, BinaryIO
 
@@ -14,8 +15,13 @@ from stages._frame_chain import loss_of_frames
 from stages._matroska_elements import loss_of_matroska
 from stages._ogg_pages import loss_of_ogg
 
+log = logging.getLogger("stages.decode")
+
 LEAST_GAP_S = 0.015
 """Smaller gaps are rounding: WebM counts in milliseconds."""
+
+_LEAST_DAMAGE_S = 0.01
+"""Less than half a frame of MP3 or AAC is no sound that is missing."""
 
 _MOST_GAPS = 10_000
 
@@ -24,16 +30,24 @@ class LostSound:
     """What is missing in one part of a file, by the packets of the track that is heard.
 
     Positions are those in the part, and `unit_s` is the unit of the packets' times. `from_0`: they
-    begin with 0, unless the beginning is missing.
+    begin with 0, unless the beginning is missing. `track`: which of the file's tracks it is.
     """
 
     def __init__(
-        self, part: BinaryIO, size: int, container: Container, unit_s: float, *, from_0: bool
+        self,
+        part: BinaryIO,
+        size: int,
+        container: Container,
+        unit_s: float,
+        *,
+        from_0: bool,
+        track: int,
     ) -> None:
         self._part = part
         self._size = size
         self._container = container
         self._unit_s = unit_s
+        self._track = track
         self._lost_s = 0.0
         self._without_times = container in ("mp3", "aac", "wav")
         self._failed = 0  # packets that could not be decoded, since the last one that was
@@ -77,15 +91,24 @@ class LostSound:
     def total(self, read_s: float) -> tuple[float, bool]:
         """The seconds that are missing in between, and whether the file's own structure says that
         its end is missing, as far as that is checked here. `read_s`: the seconds that were decoded.
-        Moves the part's position."""
+        Moves the part's position. Never raises: what was decoded is good even without this."""
+        try:
+            return self._total(read_s)
+        except Exception:
+            log.exception("what is missing cannot be told")
+            return self._lost_s, False
+
+    def _total(self, read_s: float) -> tuple[float, bool]:
         match self._container:
             case "ogg":
-                pages = loss_of_ogg(self._part, self._size)
+                pages = loss_of_ogg(self._part, self._size, self._track)
                 return max(self._lost_s, pages.lost_s), pages.cut
             case "mp3" | "aac":
                 frames = loss_of_frames(self._part, self._size, self._container)
-                share = frames.damaged / max(1, frames.whole)
-                return self._lost_s + share * read_s, frames.cut
+                damaged_s = frames.damaged / max(1, frames.whole) * read_s
+                if damaged_s < _LEAST_DAMAGE_S:
+                    damaged_s = 0.0
+                return self._lost_s + damaged_s, frames.cut
             case "webm" if self._gaps:
                 return self._lost_s + self._broken_s(), False
         return self._lost_s, False

@@ -5,7 +5,7 @@ An element has a number for its kind and one for its length (RFC 8794); sound is
 are in clusters, and clusters in a segment (RFC 9559). No element tells whether a block is whole.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from stages._trailing import MOST_PIECES, at, is_filler
@@ -34,14 +34,17 @@ _MOST_BROKEN = 1_000
 @dataclass(frozen=True, slots=True)
 class MatroskaLoss:
     """`cut`: the end is missing. `broken`: where no elements follow each other, from the last one
-    before such a place to the next cluster, as positions in the file."""
+    before such a place to the next cluster, as positions in the file. `end`: where the elements
+    end that could be followed; where the last one begins if it ends behind the file."""
 
     cut: bool
     broken: tuple[tuple[int, int], ...] = ()
+    end: int = field(default=0, compare=False)
 
 
 def is_cut_matroska(file: BinaryIO, size: int) -> bool:
-    """Whether the end of a file is missing; if its segment states a length, by that alone.
+    """Whether the end of a file is missing; where its segment states a length and is all there,
+    whether the elements break off before its end.
 
     A live recording that ends between two blocks looks whole. Moves the file's position.
     """
@@ -52,7 +55,8 @@ def is_cut_matroska(file: BinaryIO, size: int) -> bool:
             break
         position += head[1] + head[2]
         if head[0] == _SEGMENT and position <= size:
-            return False
+            loss = loss_of_matroska(file, size)
+            return loss.cut and loss.end < position  # what stands behind it is no part of it
         short = head[0] == _SEGMENT
     loss = loss_of_matroska(file, size)
     return loss.cut or (short and not loss.broken)  # what is missing may be there
@@ -69,7 +73,8 @@ def loss_of_matroska(file: BinaryIO, size: int) -> MatroskaLoss:
     for _ in range(MOST_PIECES):
         if position == size:
             break
-        if position < size and position - base + _LONGEST_HEAD > len(window):
+        within = base <= position <= base + len(window) - _LONGEST_HEAD  # not behind a jump back
+        if position < size and not within:
             base, window = position, at(file, position, min(_WINDOW_BYTES, size - position))
         head = _element(window, position - base) if position < size else None
         if head is None or head[0] not in _KNOWN:
@@ -77,7 +82,8 @@ def loss_of_matroska(file: BinaryIO, size: int) -> MatroskaLoss:
             if len(broken) < _MOST_BROKEN:
                 found = _next_cluster(file, before + 1, size)
             if found < 0:
-                return MatroskaLoss(not _is_padding(file, position, size), tuple(broken))
+                end = position if position < size else before
+                return MatroskaLoss(not _is_padding(file, position, size), tuple(broken), end)
             broken.append((before, found))
             before = position = found
             continue

@@ -60,19 +60,29 @@ class _Page:
 
 @dataclass(slots=True)
 class _Stream:
-    """A stream of sound: its unit, its newest page, and the pages since it last told a time."""
+    """A stream of sound: its unit, its newest page (`skipped`: the bytes of the file before it
+    that are no page), and the pages since it last told a time."""
 
     units_s: int
     number: int
+    skipped: int
     time: int = 0
     read: int = 0
     missing: int = 0
 
-    def followed(self, page: _Page, *, damaged: bool) -> float:
-        """How much sound is missing before the stream's next page. `damaged`: bytes are, too."""
+    def followed(self, page: _Page, skipped: int) -> float:
+        """How much sound is missing before the stream's next page. `skipped`: bytes of the file
+        before it that are no page.
+
+        Before the first time nothing is missing but pages that such bytes can have been: who joins
+        a broadcast gets its header, and then the pages of that moment.
+        """
+        damaged, self.skipped = skipped - self.skipped, skipped
         missing = page.number - self.number - 1
+        if not self.time and missing * _HEAD_BYTES > damaged:
+            missing = 0
         self.number = page.number
-        self.missing += missing if 0 <= missing < _MOST_MISSING else int(damaged)
+        self.missing += missing if 0 <= missing < _MOST_MISSING else int(damaged > 0)
         self.read += 1
         if page.time is None:
             return 0.0
@@ -83,22 +93,27 @@ class _Stream:
         return lost_s
 
 
-def loss_of_ogg(file: BinaryIO, size: int) -> OggLoss:
-    """What is missing in a file of `size` bytes. Moves the file's position.
+def loss_of_ogg(file: BinaryIO, size: int, track: int = 0) -> OggLoss:
+    """What is missing in a file of `size` bytes; of its streams, which begin together, sound is
+    counted of the one with this number alone. Moves the file's position.
 
     After `MOST_PIECES` pages the rest of the file is not looked at.
     """
     streams: dict[int, _Stream] = {}
     lost_s = 0.0
-    end, ended, count = 0, False, 0
+    end, ended, count, skipped = 0, False, 0, 0
+    begun = 0  # streams, since the last page that begins none
     for page in _pages(file, size):
-        damaged = page.start > end
+        skipped += page.start - end
         end, ended, count = page.end, bool(page.flags & _LAST), count + 1
         if page.flags & _FIRST:
-            if units_s := _units_s(page.beginning):
-                streams[page.stream] = _Stream(units_s, page.number)
-        elif (stream := streams.get(page.stream)) is not None:
-            lost_s += stream.followed(page, damaged=damaged)
+            if begun == track and (units_s := _units_s(page.beginning)):
+                streams[page.stream] = _Stream(units_s, page.number, skipped)
+            begun += 1
+            continue
+        begun = 0
+        if (stream := streams.get(page.stream)) is not None:
+            lost_s += stream.followed(page, skipped)
     cut = not ended or at(file, end, 4) == b"OggS"
     return OggLoss(cut and count < MOST_PIECES, lost_s)
 

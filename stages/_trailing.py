@@ -63,7 +63,7 @@ def is_filler(file: BinaryIO, position: int, size: int) -> bool:
     for _ in range(_MOST_FILLER):
         if position >= size:
             return position == size
-        piece = at(file, position, _SEARCHED)
+        piece = at(file, position, min(_SEARCHED, size - position))
         length = tag_length(piece) or len(piece) - len(piece.lstrip(_BLANK))
         if not length:
             return False
@@ -79,6 +79,8 @@ def tag_length(data: bytes) -> int:
         return int.from_bytes(data[12:16], "little") + _APE
     if data[:3] == b"ID3" and len(data) >= 10:
         return 10 + id3_length(data)
+    if data[:11] == b"LYRICSBEGIN":
+        return data.find(b"LYRICS200") + 9 if b"LYRICS200" in data else 0
     return 0
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stages._containers import HEAD_BYTES, Container, is_cut, located, sniff
 from stages._frame_chain import FrameLoss, loss_of_frames
 from stages._glued import parts, states_length
+from stages._lost_sound import LostSound
 from stages._matroska_elements import MatroskaLoss, loss_of_matroska
 from stages._ogg_pages import OggLoss, loss_of_ogg
 from stages._trailing import sound_end
@@ -306,13 +307,25 @@ def test_bytes_between_frames_are_counted_and_tags_are_not() -> None:
     frame = b"\xff\xfb\x90\x64" + bytes(413)
     junk = (b"\x2a" * 50 + b"\xff\xfb\xb0\x64").ljust(300, b"\x2a")  # what looks like a header, too
     tag = recordings.tagged(b"", 80)
-    for between, damaged in ((junk, 300), (tag, 0), (tag + junk, 300), (b"", 0)):
+    lyrics = recordings.lyrics() + recordings.id3v1()
+    for between, damaged in (
+        *((junk, 300), (tag, 0), (tag + junk, 300), (b"", 0)),
+        *((bytes(2000), 0), (b"\xff" * 600, 0), (lyrics, 0), (tag + bytes(99), 0)),
+    ):
         data = frame * 5 + between + frame * 5
         found = loss_of_frames(io.BytesIO(data), len(data), "mp3")
         assert found == FrameLoss(cut=False, damaged=damaged, whole=10 * len(frame))
         assert loss_of_frames(io.BytesIO(data), len(data) - 9, "mp3").cut
     data = frame * 5 + junk
     assert loss_of_frames(io.BytesIO(data), len(data), "mp3").damaged == 0  # nothing follows
+
+
+def test_before_the_first_frame_the_rest_of_one_is_no_damage() -> None:
+    frame = b"\xff\xfb\x90\x64" + bytes(413)
+    for rest, damaged in ((b"\x2a" * 300, 0), (b"\x2a" * 3000, 3000)):
+        data = recordings.tagged(b"", 80) + rest + frame * 5
+        found = loss_of_frames(io.BytesIO(data), len(data), "mp3")
+        assert found == FrameLoss(cut=False, damaged=damaged, whole=5 * len(frame))
 
 
 def test_a_page_that_is_damaged_is_told_by_the_pages_round_it(files: Files) -> None:
@@ -327,6 +340,25 @@ def test_a_page_that_is_damaged_is_told_by_the_pages_round_it(files: Files) -> N
     assert loss_of_ogg(io.BytesIO(data[:end]), end) == OggLoss(cut=True, lost_s=0.0)
     last = data[: end + 40] + b"\x2a" + data[end + 41 :]
     assert loss_of_ogg(io.BytesIO(last), len(last)) == OggLoss(cut=True, lost_s=0.0)
+
+
+def test_of_a_broadcast_that_was_joined_later_nothing_is_lost(files: Files) -> None:
+    _, data = files["ogg-opus"]
+    starts = [found.start() for found in re.finditer(b"OggS", data)]
+    assert len(starts) > 3  # two of the header, and two of sound
+    joined = data[: starts[2]] + data[starts[3] :]
+    assert loss_of_ogg(io.BytesIO(joined), len(joined)) == OggLoss(cut=False, lost_s=0.0)
+
+
+def test_damage_of_one_track_is_none_of_the_other() -> None:
+    data = recordings.tracks("ogg", "libopus", TONE, TONE // 4)
+    starts = [found.start() for found in re.finditer(b"OggS", data)]
+    streams = [data[start + 14 : start + 18] for start in starts]
+    for track in (0, 1):
+        place = starts[streams.index(streams[track], 4)] + 40
+        damaged = data[:place] + b"\x2a" * 8 + data[place + 8 :]
+        lost = [loss_of_ogg(io.BytesIO(damaged), len(damaged), at).lost_s > 0.5 for at in (0, 1)]
+        assert lost == [track == 0, track == 1]
 
 
 def test_bytes_between_two_pages_are_no_lost_sound(files: Files) -> None:
@@ -372,6 +404,38 @@ def test_a_live_recording_that_is_broken_goes_on_with_the_next_cluster() -> None
     place = (clusters[-1] + len(data)) // 2
     damaged = data[:place] + b"\x2a" * 200 + data[place + 200 :]
     assert loss_of_matroska(io.BytesIO(damaged), len(damaged)) == MatroskaLoss(cut=True)
+
+
+@pytest.mark.parametrize("claimed", [30_000, 70_003, 200_003, 500_003])
+def test_an_element_that_claims_too_much_hides_no_later_cluster(claimed: int) -> None:
+    endless = b"\x01" + b"\xff" * 7
+    block = b"\xa3" + (1 << 28 | 400).to_bytes(4) + bytes(400)
+    cluster = b"\x1f\x43\xb6\x75" + endless + block * 50
+    start = b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67" + endless + cluster
+    wrong = b"\xa3" + (1 << 28 | claimed).to_bytes(4) + bytes(400) + block * 10
+    data = start + wrong + cluster * 40
+    found = loss_of_matroska(io.BytesIO(data), len(data))
+    assert found == MatroskaLoss(False, ((len(start), len(start + wrong)),))
+
+
+@pytest.mark.parametrize("damage", [bytes(300), b"\x2a" * 300], ids=["zeros", "letters"])
+def test_a_finished_webm_whose_only_cluster_breaks_off_is_cut(files: Files, damage: bytes) -> None:
+    _, data = files["webm"]
+    place = len(data) // 3
+    assert not cut("webm", data)
+    assert cut("webm", data[:place] + damage + data[place + len(damage) :])
+
+
+def test_what_cannot_be_told_of_a_loss_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise IndexError("index out of range")
+
+    containers: tuple[Container, ...] = ("webm", "ogg", "mp3", "aac")
+    for name in ("loss_of_matroska", "loss_of_ogg", "loss_of_frames"):
+        monkeypatch.setattr(f"stages._lost_sound.{name}", fails)
+    for container in containers:
+        lost = LostSound(io.BytesIO(), 0, container, 0.001, from_0=False, track=0)
+        assert lost.total(9.0) == (0.0, False)
 
 
 @pytest.mark.parametrize("name", ["mp3", "aac", "ogg-opus"])

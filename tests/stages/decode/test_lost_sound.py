@@ -13,6 +13,7 @@ import soundfile
 from pipeline.frames import Samples
 from stages._decode_file import Facts
 from stages._decode_worker import blocks
+from stages._trailing import LENGTHS, sound_start
 from tests.support import recordings
 from tests.support.paths import AUDIO
 
@@ -147,6 +148,17 @@ def test_between_glued_files_nothing_is_lost(clip: Samples, name: str) -> None:
     second = recordings.tagged(one) if name in ("mp3", "aac") else one
     heard_ms, lost_ms, truncated = read(one + second, name)
     assert (pytest.approx(heard_ms, abs=200), lost_ms, truncated) == (18_000, 0, False)
+
+
+@pytest.mark.parametrize("stray", [bytes(10), b"\x2a" * 10], ids=["zeros", "letters"])
+def test_a_few_bytes_between_frames_hide_no_missing_end(clip: Samples, stray: bytes) -> None:
+    data = made(clip, "mp3")
+    starts = [sound_start(io.BytesIO(data))]
+    while starts[-1] < len(data):
+        starts.append(starts[-1] + LENGTHS["mp3"](data, starts[-1]))
+    tenth, half = starts[10], starts[len(starts) // 2]
+    _, lost_ms, truncated = read(data[:tenth] + stray + data[tenth:half], "mp3")
+    assert (lost_ms, truncated) == (0, True)
 
 
 @pytest.mark.parametrize("end", [b"\xff", b"ab", b"\0\0\0", b"TAG"])
