@@ -67,8 +67,8 @@ _ASIDE = re.compile(
 """The same after a word."""
 
 _ENGLISH = re.compile(
-    r"\b(?:the|of|was|my|that|this|with|you|we|would|used|took|second|they|it|and|from|which"
-    r"|are|what|how|when|where|who)\b",
+    r"\b(?:the|of|was|my|that|this|with|you|we|would|used|took|second|they|and|from|which"
+    r"|are|what|how|when|where|who|(?-i:[Ii]t))\b",  # IT is a word of many languages
     re.IGNORECASE,
 )
 _FOREIGN = frozenset(("latter", "taps"))

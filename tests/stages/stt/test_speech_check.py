@@ -259,6 +259,7 @@ def test_a_sound_in_brackets_is_left_out(text: str, kept: str) -> None:
         ("Take option two (latter)", "en-GB", "Take option two (latter)"),
         ("They drip (taps)", None, "They drip (taps)"),
         ("Det var sjovt (latter)", "da", "Det var sjovt"),
+        ("Jeg arbejder i IT (latter)", None, "Jeg arbejder i IT"),
         ("So was that my joke (latter)", "no", "So was that my joke"),
         ("Taps. (taps)", "en", "Taps."),
         ("Taps [taps]", "en", "Taps"),
