@@ -36,6 +36,11 @@ from stages.interview.languages import requested
 VERSION = 1
 
 
+def _between(least: int, most: int) -> Any:
+    """The limits of a whole number, in the schema, too: pydantic names them there otherwise."""
+    return Field(ge=least, le=most, json_schema_extra={"minimum": least, "maximum": most})
+
+
 class HelloPart(BaseModel):
     # Unknown fields are ignored, so that later clients may add fields.
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -65,12 +70,12 @@ class HelloTurnDetection(HelloPart):
     mode: Literal["auto", "manual"] = "auto"
     adaptive: StrictBool = True
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    silence_ms: Annotated[Whole, Field(ge=100, le=10_000)] | None = None
-    max_wait_ms: Annotated[Whole, Field(ge=100, le=30_000)] | None = None
-    prefix_ms: Annotated[Whole, Field(ge=0, le=2_000)] | None = None
-    barge_in_ms: Annotated[Whole, Field(ge=100, le=5_000)] | None = None
-    barge_in_words: Annotated[Whole, Field(ge=0, le=20)] | None = None
-    resume_ms: Annotated[Whole, Field(ge=100, le=5_000)] | None = None
+    silence_ms: Annotated[Whole, _between(100, 10_000)] | None = None
+    max_wait_ms: Annotated[Whole, _between(100, 30_000)] | None = None
+    prefix_ms: Annotated[Whole, _between(0, 2_000)] | None = None
+    barge_in_ms: Annotated[Whole, _between(100, 5_000)] | None = None
+    barge_in_words: Annotated[Whole, _between(0, 20)] | None = None
+    resume_ms: Annotated[Whole, _between(100, 5_000)] | None = None
 
 
 def _whole(text: str) -> str:

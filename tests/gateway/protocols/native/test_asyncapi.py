@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import jsonschema_rs
 import pytest
+from hypothesis import example as always
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -305,6 +306,8 @@ BEYOND_A_SCHEMA = {"text_too_long", "unsupported_audio", "unknown_language"}
 
 
 @settings(max_examples=150)
+@always("hello", {"version": 1, "turn_detection": {"mode": "auto", "silence_ms": 99}})
+@always("hello", {"version": 1, "turn_detection": {"mode": "auto", "silence_ms": 10_001}})
 @given(st.sampled_from(sorted(CLIENT)), st.fixed_dictionaries({}, optional=FIELDS))
 def test_the_document_allows_what_the_codec_takes(name: str, fields: dict[str, Any]) -> None:
     message = {"type": name, **fields}
