@@ -64,9 +64,8 @@ class Runtime:
     """The objects that a process's sessions share. Use it as an async context manager.
 
     `stages` and `assessor` replace what the settings name, for tests and benchmarks. `elsewhere`
-    are the gateway's other processes.
-    Raises `KeyFileError` where the settings want a key to be made and it cannot be, and
-    `SettingsError` where PyJWT is missing for tokens, or the file of webhooks cannot be used.
+    are the gateway's other processes. Raises `KeyFileError` if a key is to be made and cannot be,
+    and `SettingsError` if PyJWT is missing for tokens, or the file of webhooks cannot be used.
     """
 
     def __init__(
@@ -111,7 +110,7 @@ class Runtime:
         self.limiter = limiter_of(settings, store)
         """Counts requests, None where they are not limited."""
         self.webhooks = webhooks_of(settings)
-        """Who is told of events, None where nobody is."""
+        """The webhooks that get events, None without them."""
         self.notifications = Notifications(store) if settings.notifications == "on" else None
         """The events for clients, None where that is off."""
         self.service_breakers: OpenBreakers = tuple  # the application sets it

@@ -1,6 +1,6 @@
 """Events: what happened, kept in the store with it, and told to others.
 
-`event` is one event, `signing` how its delivery is signed, `webhooks_file` who is told,
+`event` is one event, `signing` how its delivery is signed, `webhooks_file` the file of webhooks,
 `deliveries` in which order and how often (all of them pure). `outbox` makes events, `webhooks`
 reads the file, `sending` makes one delivery, `delivering` all of a process: to the webhooks whose
 `webhook_lease` it has, from their `webhook_progress` on. `dead_letters` keeps what was given up,

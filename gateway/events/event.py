@@ -35,7 +35,7 @@ KEPT_S: Final = 48 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class EventDraft:
-    """What is to be told; `data` is JSON."""
+    """An event that is not stored yet; `data` is JSON."""
 
     type: EventType
     data: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -99,7 +99,7 @@ class OutboxEvent:
 
     @property
     def value(self) -> bytes:
-        """What is stored of it."""
+        """The event as the store keeps it."""
         said: dict[str, Any] = {
             "id": self.id,
             "type": self.type,

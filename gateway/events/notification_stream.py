@@ -15,7 +15,7 @@ AGAIN_S: Final = 1.0
 
 
 class StreamSource(Protocol):
-    """What a stream reads from, and the process that it belongs to."""
+    """The events that a stream reads, and the process that it belongs to."""
 
     recent: RecentEvents
     catch_ups: CatchUps

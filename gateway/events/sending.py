@@ -30,7 +30,7 @@ LIMIT_S: Final = 10.0
 
 MOST_ANSWER_BYTES: Final = 16 * 1024
 REST_S: Final = 1.0
-"""What is read of an answer, and for how long, so that the connection can be used again."""
+"""How much of an answer is read, and for how long, so that the connection can be used again."""
 
 LONGEST_REASON: Final = 200
 KEPT_OPEN_S: Final = 15.0

@@ -1,4 +1,4 @@
-"""What was delivered to a webhook, as it is stored.
+"""The progress of the deliveries to a webhook, as it is stored.
 
 Its entry is about nobody: a session may have the name of a webhook as its id, and what is deleted
 with that session is not how far the webhook has come.
@@ -14,7 +14,7 @@ from gateway.store import Put, Store, put_if_absent
 
 @dataclass(slots=True)
 class WebhookProgress:
-    """What is known of one webhook's deliveries. Times are since the epoch."""
+    """The state of one webhook's deliveries. Times are since the epoch."""
 
     at: int = 0
     done: tuple[int, ...] = ()
@@ -48,7 +48,7 @@ class WebhookProgress:
 
 
 async def progress_of(store: Store, name: str) -> tuple[WebhookProgress, int] | None:
-    """What is stored of a webhook, and its version; None if nothing is. Raises `StoreError`."""
+    """The stored progress of a webhook, and its version; None without it. Raises `StoreError`."""
     entry = await store.get(_key(name))
     if entry is None:
         return None
