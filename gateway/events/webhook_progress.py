@@ -58,8 +58,8 @@ async def progress_of(store: Store, name: str) -> tuple[WebhookProgress, int] | 
 
 
 async def begin(store: Store, name: str) -> tuple[WebhookProgress, int]:
-    """What is stored of a webhook; a new one begins with what happens from now on, whoever delivers
-    to it. Raises `StoreError`."""
+    """The stored progress of a webhook, and its version. A webhook without one gets one that
+    begins after the newest event. Raises `StoreError`."""
     while (found := await progress_of(store, name)) is None:
         newest = await store.page(EVENT_KIND, limit=1)
         at = newest.entries[0][1].version if newest.entries else 0

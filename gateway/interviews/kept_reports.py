@@ -95,7 +95,7 @@ class KeptReports:
             before = {} if stored is None else json.loads(stored.value)
             tells = record.events is not None and before.get("of") != digest
             new = (report_ready(report.answered),) if tells else ()
-            # Nothing else is told of a finished session, so its reports count on from its record.
+            # A finished session has no other new events: those of its reports follow the record's.
             told_before = before.get("told", 0)
             kept = {"of": digest, "report": report.to_json(), "told": told_before + len(new)}
             value = json.dumps(kept).encode()

@@ -92,8 +92,8 @@ class SessionRecord(BaseModel):
     until the opening question. A `finished` session does not expire. `uploads` counts the uploaded
     answers. Spoken answers are kept only with a consent to `recording`. `language` is a code or
     "auto"; sessions of older versions are English. `tools` are functions that replies may call.
-    `events` counts those that were told of it, None where nobody is told. `made_by` is the client
-    that made it, None in records of older versions.
+    `events` is the number of the session's events so far, None for a session without events.
+    `made_by` is the client that made it, None in records of older versions.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -152,14 +152,14 @@ class SessionRecord(BaseModel):
         return self.model_copy(update={"worker": worker})
 
     def telling(self, told: Sequence[EventDraft]) -> "tuple[SessionRecord, tuple[Put, ...]]":
-        """The record after these events, and the writes for them; none where nobody is told."""
+        """The record after these events, and their writes; none for a session without events."""
         if self.events is None or not told:
             return self, ()
         counted = self.model_copy(update={"events": self.events + len(told)})
         return counted, session_events(self.id, told, self.events, self.made_by)
 
     def made(self) -> "tuple[SessionRecord, tuple[Put, ...]]":
-        """The record of a new session, and the writes that store it and tell of it."""
+        """The record of a new session, and the writes that store it and its first event."""
         told = ("role", "mode", "language", "total_questions")
         data = {name: getattr(self, name) for name in told}
         counted, events = self.telling((EventDraft("session.created", data),))

@@ -32,7 +32,7 @@ class TokenQuotaRules:
     down: Down = "auto"
 
     def quotas(self, client: str, session: str) -> tuple[TokenQuota, ...]:
-        """Those that a call of a client has, in a session if it names one."""
+        """The quotas for a call of a client, with the session's if the call names a session."""
         found: list[tuple[str, str, int | None, Period]] = [
             ("tokens-day", client, self.day, "day"),
             ("tokens-month", client, self.month, "month"),
@@ -178,7 +178,7 @@ class TokenLimiter:
 
 
 def token_limiter_of(settings: Settings, store: Store) -> TokenLimiter:
-    """What counts tokens by the settings, in Redis where the store is."""
+    """The token limiter for these settings; it counts in Redis if the store is there."""
     rules = TokenQuotaRules(
         settings.tokens_day, settings.tokens_month, settings.tokens_session, settings.limits_down
     )

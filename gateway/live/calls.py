@@ -330,9 +330,9 @@ class Calls:
         }
 
     def heard(self, host: LiveHost) -> str | None:
-        """The language that the session's recognisers are told: see `SessionPolicy.language`.
+        """The language for the session's recognisers: see `SessionPolicy.language`.
 
-        The deployment's stands for one that the session does not name; "auto" is named.
+        A session that names no language has the deployment's; "auto" counts as a name.
         """
         wanted = self.settings.stt_language if host.language is None else host.language
         return heard_as(self.lineup.stages, wanted)

@@ -37,7 +37,7 @@ class ClientOutput:
         self, transport: Transport[Any], dialect: Dialect, rate_hz: int, log: SentLog
     ) -> None:
         self.transport = transport
-        """The transport for everything that is sent from now on."""
+        """The client's present transport: all further messages are sent over it."""
         self.log = log
         self.ready: SessionReady | None = None
         """The latest `SessionReady` that was sent to the client; None before the first."""

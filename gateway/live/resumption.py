@@ -146,7 +146,7 @@ class Resumption:
         return self.holds(wanted.token, now) and 0 <= wanted.seq <= self.log.seq
 
     def holds(self, token: str, now: float) -> bool:
-        """Whether the session's client has this token. Takes the same time for every wrong one."""
+        """Whether this token is valid. The check takes the same time for every wrong token."""
         holding = self._tokens[: 1 if now >= self._confirmed_at else 2]
         given = token.encode(errors="replace")
         found = [hmac.compare_digest(given, known.encode()) for known in holding]

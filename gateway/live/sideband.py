@@ -2,8 +2,8 @@
 that of the server behind the page that made it.
 
 A sideband is sent every message that the client is sent, and what it says counts as the client's
-own. What of that is wrong is told to it alone. It comes and goes without the call noticing, and
-ends with the call.
+own. Errors in its messages are reported to it alone. A call goes on when a sideband comes or goes;
+a sideband ends with the call.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +18,10 @@ from gateway.protocols.dialect import CloseCode, Command, ProtocolError, Send, W
 from gateway.security import Grant, digest_of
 
 MOST_SIDEBANDS = 4
-"""Of one call: each is sent all of its messages."""
+"""The most sidebands of one call; each is sent all messages of the call."""
 
 MOST_BY_SECRET = MOST_SIDEBANDS - 1
-"""Those that come with a client secret, as a page has it: one place is left for the API key."""
+"""The most sidebands with a client secret, such as a page's: one place is left for an API key."""
 
 MOST_ERRORS = 50
 """The errors of one sideband that are answered; one with more is broken or hostile."""
@@ -53,16 +53,16 @@ class SidebandsFull(Exception):
 
 
 class ControlledDialect(Protocol):
-    """What a dialect needs beside `gateway.protocols.dialect.Dialect` for calls with sidebands."""
+    """The methods that a `gateway.protocols.dialect.Dialect` needs for calls with sidebands."""
 
     def parse(self, message: bytes, now: float) -> Sequence[Command]:
         """See `Dialect.parse`."""
 
     def refuse(self, error: ProtocolError) -> Sequence[WireMessage]:
-        """See `Dialect.refuse`. The last message is the refusal; others are for everybody."""
+        """See `Dialect.refuse`. The last message refuses; client and sidebands get the others."""
 
     def joined(self) -> Sequence[WireMessage]:
-        """The messages for a sideband that comes to the session as it is; none before it stands."""
+        """The messages about the session for a sideband that joins; none before it is ready."""
 
 
 class SidebandLine(Protocol):
@@ -100,7 +100,7 @@ class Sidebands:
     # --- of the call -------------------------------------------------------------------------
 
     def begin(self, perform: Perform, unsent: Callable[[], int] = int) -> None:
-        """The session stands: `perform` does what sidebands say, first what they have said before.
+        """The session is ready: `perform` obeys the sidebands' messages, the early ones first.
         `unsent` says how many bytes wait for the client."""
         if self._over is not None:
             return
@@ -111,12 +111,12 @@ class Sidebands:
                 self._obey(line, data, now)
 
     def send(self, message: WireMessage) -> None:
-        """The client is sent this."""
+        """Send a message of the client's to all sidebands."""
         for line in tuple(self._lines):
             line.send(message)
 
     def close(self, code: CloseCode, reason: str) -> None:
-        """The call has ended, as its client is told. Idempotent."""
+        """Close all sidebands with the code and the reason of the call's end. Idempotent."""
         if self._over is not None:
             return
         self._over = code, reason
@@ -230,13 +230,13 @@ class Sidebands:
 
 
 class _Conduct:
-    """How one sideband behaves."""
+    """The conduct of one sideband: its rate, its errors and its early messages."""
 
     def __init__(self) -> None:
         self.rate = MessageRate()
         self.errors = 0
         self.held: list[tuple[bytes, float]] = []
-        """What it has said before the session, and when."""
+        """The messages that came before the session was ready, each with its time."""
 
     def holds(self, data: bytes) -> bool:
         """Whether a further message may be held."""

@@ -48,7 +48,7 @@ def chat_server(settings: Settings) -> dict[str, ServiceSpec]:
 
 
 def keys_of(settings: Settings) -> dict[str, str]:
-    """What is sent to services as `Authorization`, by their names."""
+    """The `Authorization` header for each service that has a key, by the service's name."""
     found: dict[str, str] = {}
     server = options(settings).llm_server
     if server is not None and server.key is not None:

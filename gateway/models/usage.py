@@ -33,7 +33,7 @@ def most_tokens(body: Mapping[str, Any]) -> int:
 
 @dataclass(slots=True)
 class UsageTotal:
-    """What calls have taken together; `estimated` are those of its tokens that no server told."""
+    """The sums of several calls; `estimated`: tokens whose number no server reported."""
 
     requests: int = 0
     prompt: int = 0
@@ -77,15 +77,15 @@ class UsageLedger:
             total.add(usage, asked=asked or total is totals[1], escalated=escalated)
 
     def of_keys(self) -> Iterator[tuple[str, UsageTotal]]:
-        """Those that came last, the last one first."""
+        """The totals of the keys that were used last, the latest first."""
         return iter(reversed(self._keys.items()))
 
     def of_sessions(self) -> Iterator[tuple[tuple[str, str], UsageTotal]]:
-        """Those that came last, each with its key, the last one first."""
+        """The totals of the sessions that were used last, by key and session, the latest first."""
         return iter(reversed(self._sessions.items()))
 
     def of_models(self) -> Iterator[tuple[str, UsageTotal]]:
-        """Those that were asked, the last one first."""
+        """The totals of the models that were used last, the latest first."""
         return iter(reversed(self._models.items()))
 
     def _of(self, table: OrderedDict[Any, UsageTotal], name: Any) -> UsageTotal:

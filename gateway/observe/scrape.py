@@ -1,4 +1,4 @@
-"""What is sampled when Prometheus asks: breakers, queues, sessions, media."""
+"""The metrics that are read when Prometheus asks: breakers, queues, sessions, media."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

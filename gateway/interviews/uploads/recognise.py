@@ -57,7 +57,7 @@ class UploadRecording:
 
     @property
     def damage(self) -> str:
-        """What is missing of the file, for a log."""
+        """The parts of the file that are missing, in words for a log; "" if none are."""
         lost = f"{self.lost_ms} ms could not be read" if self.lost_ms else ""
         return ", ".join(filter(None, (lost, "its end is missing" if self.truncated else "")))
 
