@@ -127,7 +127,7 @@ class HttpAccess:
         self._maker = maker
 
     def check(self, method: str, path: str) -> Check | None:
-        """What is to be called before the request is read; None if nothing is needed.
+        """The check to call before the request is read; None if nothing is needed.
 
         Raises `LookupError` for a route that is not in the table.
         """
@@ -155,9 +155,9 @@ class HttpAccess:
         return check
 
     async def check_websocket(self, client: WebSocket) -> None:
-        """What is to be called before a WebSocket goes to a service. Raises `Problem`.
+        """Check a WebSocket before it goes to a service. Raises `Problem`.
 
-        A page cannot set headers: it offers its key as a subprotocol.
+        A page cannot set headers, so it offers its key as a subprotocol.
         """
         await self.check_handshake(client)
         if self._access.open:
@@ -272,12 +272,12 @@ class HttpAccess:
 
 
 def counted_as(grant: Grant) -> str:
-    """By which requests are counted."""
+    """The name under which a client's requests are counted."""
     return grant.identity
 
 
 def refusals(method: str, path: str) -> tuple[Kind, ...]:
-    """What a route's check may raise, beside `NO_SUCH_SESSION`; nothing for an unknown route."""
+    """The problems of a route's check, beside `NO_SUCH_SESSION`; none for an unknown route."""
     try:
         need = need_of(method, path)
     except LookupError:
@@ -298,8 +298,8 @@ def refusals(method: str, path: str) -> tuple[Kind, ...]:
 async def enter(request: Request, session_id: str, *, use: bool = True) -> None:
     """Use the request's credential for a session. Raises `Problem` and `NoSuchSession`.
 
-    A client with a ticket or a pass for another session is told that there is no such session.
-    Without `use` a ticket is looked at only: what follows may still be refused.
+    A ticket or a pass for another session raises `NoSuchSession`. Without `use` a ticket is checked
+    but not used up: the request may still be refused later.
     """
     admitted: Admitted | None = request.scope.get(ADMITTED)
     if admitted is None:
@@ -330,8 +330,8 @@ def is_person(request: Request) -> bool | None:
 async def with_pass(request: Request, reply: HttpReply, session_id: str) -> HttpReply:
     """The reply with a pass for the session in its field `access`, where clients need one.
 
-    A pass that is made with a pass expires with it: nobody makes one hold for ever. One that is
-    made with a ticket holds no longer than what the ticket may open.
+    A pass that is made with a pass expires with it, so no client can renew its access endlessly. A
+    pass that is made with a ticket holds no longer than what the ticket may open.
     """
     admitted: Admitted | None = request.scope.get(ADMITTED)
     if admitted is None or reply.body is None:
@@ -354,7 +354,7 @@ def maker_of(request: Request) -> Maker:
 
 
 def service_credentials(client: HTTPConnection) -> dict[bytes, str]:
-    """What a request to a service shows, by its header: the gateway's key, the service's, both."""
+    """The credentials of a request to a service, by header: for gateway, service or both."""
     api_key = (client.headers.get("x-api-key") or "").strip()
     token = bearer(client.headers.get("authorization"))
     found = {b"x-api-key": api_key, b"authorization": token}

@@ -1,4 +1,4 @@
-"""What a client gets of its stream of events, whatever it comes over, and when the stream ends."""
+"""The pieces of a client's stream of events, for any transport, and the stream's end."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ class End(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FeedPiece:
-    """What comes next: events, or none for `HEARTBEAT_S`, or `missed`: some are left out here."""
+    """The next piece: events; none after `HEARTBEAT_S`; or `missed`: events are left out here."""
 
     events: tuple[OutboxEvent, ...] = ()
     missed: bool = False

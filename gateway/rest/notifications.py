@@ -121,7 +121,7 @@ async def viewer_of(
         return EventViewer(LOCAL, everything=True, session_id=wanted, mine=query.mine)
     return EventViewer(
         grant.identity,
-        everything=grant.everything or own is not None,  # a session's own, whoever has made it
+        everything=grant.everything or own is not None,  # a session's client sees all of it
         operator=grant.role is ClientRole.ADMIN,
         session_id=wanted if own is None else own,
         mine=query.mine and own is None,
@@ -130,7 +130,7 @@ async def viewer_of(
 
 
 def client_of(client: HTTPConnection, grant: Grant | None) -> str:
-    """By whom streams are counted: the client, or its network address where it says no name."""
+    """The name under which a client's streams are counted: its own, or else its network address."""
     if grant is not None:
         return grant.identity
     return f"at:{network(None if client.client is None else client.client.host)}"
@@ -160,7 +160,7 @@ def position_of(event_id: str) -> int:
 
 
 async def sent_events(feed: NotificationFeed) -> AsyncIterator[bytes]:
-    """What is sent of a feed."""
+    """The bytes of a feed, as server-sent events."""
     stream = feed.stream
     yield FIRST + sent_event("ready", feed.ready(), str(stream.position))
     while (piece := await feed.next()) is not None:

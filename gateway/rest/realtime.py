@@ -184,7 +184,7 @@ class RealtimeEndpoints:
             await self._limits.client(request, client)
 
     async def _known(self, request: Request, key: str) -> Grant | None:
-        """What an API key allows, None where none is needed. Counts the request.
+        """The grant of an API key; None if no key is needed. Counts the request.
 
         Raises `Failure`, `Problem`, `TokenRefused`.
         """

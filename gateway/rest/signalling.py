@@ -46,7 +46,7 @@ class Signalling:
         """The STUN and TURN servers, as values of `Link`."""
         token = settings.webrtc_token
         self.token = None if token is None else ApiKeys(token.get_secret_value())
-        """What opens WebRTC where it is set; the credentials of the whole gateway do, too."""
+        """The token that opens WebRTC, if set; the gateway's credentials open it as well."""
         # Of the live peers: by whose credential, and until when (a Unix time) it lets them go on.
         self._makers: dict[str, tuple[Maker, float | None]] = {}
         self._peers: Peers | None = None
@@ -190,7 +190,7 @@ class Signalling:
         return [{name: value for name, value in one.items() if value} for one in found]
 
     def media(self) -> MediaCounts:
-        """What became of the audio packets of all peers since the start."""
+        """The counts of all peers' audio packets since the start, by what became of them."""
         return MediaCounts() if self._peers is None else self._peers.media()
 
     def guard(self, request: Request) -> None:

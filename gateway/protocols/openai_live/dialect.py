@@ -218,7 +218,7 @@ class OpenAiLive:
         return ()
 
     def _response_over(self, turn: int, *, interrupted: bool) -> list[Event]:
-        """What the reply of a turn has taken of a model, if that is not told yet."""
+        """The event with the tokens of a turn's reply; none if it was sent or no model was used."""
         assert self._requests is not None
         if not self._tokens.counts(turn):
             return []

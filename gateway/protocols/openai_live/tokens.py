@@ -1,6 +1,6 @@
-"""What a reply has taken of the chat model: the event that tells it. Pure.
+"""The tokens that a reply takes of the chat model, and the event that reports them. Pure.
 
-`session.usage.updated` counts seconds; tokens are told as those of the Responses API, in the last
+`session.usage.updated` counts seconds; tokens are reported as in the Responses API, in the last
 event of the reply.
 """
 
@@ -13,7 +13,7 @@ from pipeline.token_usage import TokenUsage, estimated_tokens
 
 
 class ReplyTokens:
-    """One session's: those of the reply that is under way."""
+    """The tokens of the reply that is under way in one session."""
 
     def __init__(self) -> None:
         self._turn = -1
@@ -22,7 +22,7 @@ class ReplyTokens:
         self._due = False
 
     def used(self, usage: ReplyUsage) -> None:
-        """The reply has taken so much."""
+        """Note how many tokens the reply has taken so far."""
         if usage.turn != self._turn:
             self._turn, self._characters, self._due = usage.turn, 0, False
         self._tokens = usage.tokens
@@ -33,12 +33,12 @@ class ReplyTokens:
             self._characters += len(text)
 
     def due(self, turn: int) -> None:
-        """What the reply says from here on is a line that stood ready, not the chat model's."""
+        """From here on the reply is the due line (`DUE`), which the chat model did not write."""
         if turn == self._turn:
             self._due = True
 
     def counts(self, turn: int) -> bool:
-        """Whether a model has taken something for the reply of this turn, which is under way."""
+        """Whether a model has taken tokens for the reply of this turn, which is under way."""
         return turn == self._turn
 
     def over(self, response: tuple[str | None, str, int], *, interrupted: bool) -> list[Event]:

@@ -232,7 +232,7 @@ class OpenAiRealtime:
         return self._replies.open(turn)
 
     def _times_out(self, turn: int) -> bool:
-        """Nobody has asked for this reply: it comes of silence."""
+        """Whether this turn's reply was not asked for, but comes from the idle timeout."""
         replies = self._replies
         asked = replies.wanted or replies.answers(turn)
         return self._ready and self.session.idle_timeout_ms > 0 and not asked

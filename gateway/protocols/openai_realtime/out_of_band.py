@@ -56,7 +56,7 @@ class OutOfBandResponses:
             max_output_tokens=fields.max_output_tokens or session.max_output_tokens,
             wanted=fields,
         )
-        response.tokens = TokenUsage(estimated=True)  # until it is told
+        response.tokens = TokenUsage(estimated=True)  # until the server reports them
         self._open[response.id] = response
         request = replace(session.assistant(history, fields), tools=(), spoken=False)
         return RespondOutOfBand(response.id, request), response.begin()

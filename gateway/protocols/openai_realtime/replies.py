@@ -169,11 +169,11 @@ class Responses:
         return events + response.say(more, aside=held, written=not (filler or held))
 
     def holds(self, turn: int, *, held: bool) -> None:
-        """Whether what is said in this turn from here on only fills the wait for its words."""
+        """Note whether this turn's next lines are holding lines, until its words are recognised."""
         self._held = turn if held else None
 
     def due(self, turn: int) -> None:
-        """What is said from here on is a line that stood ready, not the chat model's."""
+        """From here on the reply is the due line (`DUE`), which the chat model did not write."""
         if self._active is not None and self._active.turn == turn:
             self._active.written = False
 

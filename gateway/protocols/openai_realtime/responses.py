@@ -75,9 +75,9 @@ class Response:
         self.aside = False
         """The reply is no part of the conversation: a prompt to a silent person, for example."""
         self.written = True
-        """What it says is the chat model's."""
+        """Whether the chat model writes the text that comes; False from the due line on."""
         self.tokens = TokenUsage()
-        """What it has taken of the chat model, as far as that is known."""
+        """The tokens that the response has taken of the chat model, as far as they are known."""
         self._new_id = new_id
         self._conversation = conversation
         self._modality = modality

@@ -51,7 +51,7 @@ class Rtvi:
         self, request: SessionRequest, clock: Callable[[float], float], *, signalled: bool = True
     ) -> None:
         self.library = ""
-        """What the client says it is made with."""
+        """The name of the client's library, as the client gives it; "" if it gives none."""
         self.events = BotEvents(clock)
         self._request = request
         self._signalled = signalled
@@ -94,7 +94,7 @@ class Rtvi:
         return (self._message("error-response", {"error": error.message}, error.event_id),)
 
     def _client_ready(self, asked: ClientMessage) -> list[Command]:
-        """The client is told what is wrong with its version, and that the bot is ready."""
+        """Answer `client-ready`: an error for a wrong version; `bot-ready` once the session is."""
         told: list[Command] = []
         given = asked.data.get("version")
         major = major_of(given)
@@ -124,7 +124,7 @@ class Rtvi:
         return [TypedText(text)]  # which stops the reply under way
 
     def _appended(self, asked: ClientMessage) -> list[Command]:
-        """What older clients send in place of `send-text`."""
+        """Take the message that older clients send in place of `send-text`."""
         if asked.data.get("role", "user") != "user":
             raise asked.refused("unsupported", "an interview takes texts of the user alone")
         text = text_of(asked)
@@ -133,7 +133,7 @@ class Rtvi:
         return [TypedText(text)]  # which stops the reply under way
 
     def _result(self, asked: ClientMessage) -> list[Command]:
-        """Of a function that the client has run."""
+        """Take the result of a function that the client has run."""
         answer = result_in(asked)
         stopped = self._messages(self.events.calls.answered(answer.call_id))
         return [answer, *map(Send, stopped)]

@@ -1,4 +1,4 @@
-"""What a client is told of its session: the events of RTVI. Pure.
+"""The events of RTVI that tell a client about its session. Pure.
 
 `BotEvents` knows what the client believes about the bot: whether it composes, synthesises or
 speaks. So each `…-started` is followed by one `…-stopped`, whatever becomes of a reply.
@@ -177,7 +177,7 @@ def error(text: str, *, fatal: bool) -> Event:
 
 
 def server_message(kind: str, data: Any) -> Event:
-    """What RTVI has no event for."""
+    """A message of the gateway's own, for things that RTVI has no event for."""
     return "server-message", {"t": kind, "d": data}
 
 

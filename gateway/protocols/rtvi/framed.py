@@ -29,10 +29,10 @@ from gateway.protocols.rtvi.frames import (
 from pipeline.frames import Clear, ReplyAudio
 
 RECORDED_HZ = 16_000
-"""What clients record at, unless a frame says otherwise."""
+"""The sample rate of clients' audio, unless a frame names another."""
 
 PLAYED_HZ = 24_000
-"""What the JavaScript client plays at, whatever a frame says."""
+"""The sample rate at which the JavaScript client plays all audio, even if a frame names another."""
 
 LEAD_MS = 100
 """The JavaScript client cannot be told to drop what it was sent, so it gets little in advance. A

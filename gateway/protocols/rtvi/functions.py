@@ -1,4 +1,4 @@
-"""Functions that a client of RTVI runs: what it is told of each call, and the results it sends.
+"""Functions that a client of RTVI runs: the events for each call, and the results it sends.
 Pure."""
 
 import json

@@ -17,10 +17,10 @@ MAJOR, OLDEST_MAJOR = 2, 1
 LONGEST_MESSAGE_BYTES = 64 * 1024
 LONGEST_TEXT_BYTES = 8 * 1024
 LONGEST_ID = 128
-"""Of ids in characters; clients use eight."""
+"""The longest id, in characters; clients use eight."""
 
 PING = b"ping:"
-"""What a client sends over its data channel each second begins so."""
+"""The beginning of the ping that a client sends over its data channel each second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ClientMessage:
     data: dict[str, Any] = field(default_factory=dict)
 
     def refused(self, code: str, text: str) -> ProtocolError:
-        """What is wrong with this message."""
+        """The error for this message."""
         return ProtocolError(code, text, event_id=self.id or None)
 
 
