@@ -248,14 +248,14 @@ class Runtime:
             self.notifications.close()
 
     async def end(self, session_id: str) -> None:
-        """A session was deleted: see `dismiss`, in every process; its watchers are told."""
+        """`dismiss` a deleted session in every process, and send watchers the event `deleted`."""
         self.dismiss(session_id)
         self.elsewhere.deleted(session_id)
         self.interviews().events.publish(session_id, "deleted", {})
 
     def dismiss(self, session_id: str) -> None:
-        """A session was deleted: end the connection that holds it in this process, if there is one,
-        and delete its journals."""
+        """End the connection that holds a deleted session in this process, if there is one, and
+        delete the session's notifications and journals."""
         self.live.dismiss(session_id)
         if self.notifications is not None:
             self.notifications.deleted(session_id)

@@ -37,7 +37,7 @@ LIGHTER_SLOTS = frozenset({"turn", "stt", "llm", "tts", "avatar"})
 
 
 ROLE_NAMES = ("candidate", "interviewer", "service", "admin")
-"""Those of `gateway.security.roles.ClientRole`."""
+"""The names of the roles in `gateway.security.roles.ClientRole`."""
 
 
 LOCAL_ORIGINS = ",".join(

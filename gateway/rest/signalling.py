@@ -212,14 +212,14 @@ class Signalling:
         return self._makers.get(peer_id or "", (None, None))[1]
 
     def remember(self, peer_id: str, maker: Maker, ends_at: float | None = None) -> None:
-        """Keep by whose credential a connection was made, as long as it lives."""
+        """Keep whose credential made a connection, as long as the connection lives."""
         peers = self._open()
         held = {id: by for id, by in self._makers.items() if peers.live(id)}
         self._makers = {**held, peer_id: (maker, ends_at)}
 
 
 def offer_problem(error: OfferError) -> Problem:
-    """What is wrong with an offer, as an error response."""
+    """The error response that says what is wrong with an offer."""
     return (UNUSABLE_OFFER if error.unusable else INVALID_OFFER)(error.reason)
 
 

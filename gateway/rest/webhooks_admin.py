@@ -1,4 +1,4 @@
-"""`/admin/webhooks`: who is told of events, and what could not be delivered, for the operator."""
+"""`/admin/webhooks` for the operator: the webhooks, and the events that were not delivered."""
 
 import logging
 from typing import Any

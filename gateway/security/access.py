@@ -1,7 +1,7 @@
-"""Who may use which path: one table for the whole gateway. Pure.
+"""The table that says which client may use which path of the gateway. Pure.
 
-Where clients have to say who they are, a request needs what its row says, and the client a role
-that may do it (`gateway.security.roles`). A path without a row cannot be served: `need_of` raises,
+Where clients need credentials, a request needs the one that its row names, and the client a role
+that allows it (`gateway.security.roles`). A path without a row cannot be served: `need_of` raises,
 and so does the making of the application.
 """
 
@@ -18,11 +18,11 @@ PROXIED_V1 = "/v1/{service}/{path:path}"
 """The paths of the services behind the gateway; its own paths come before."""
 
 OWN_UNDER_V1 = frozenset({"live"})
-"""What `/v1/` is to have of the gateway's own, beside what `NEEDS` has there."""
+"""Names under `/v1/` that are reserved for the gateway, beside those in `NEEDS`."""
 
 
 class Need(Enum):
-    """What a client needs for a path."""
+    """The credential that a client needs for a path."""
 
     NOTHING = "nothing: it tells and changes nothing of any session"
     KEY = "an API key"
@@ -136,11 +136,11 @@ NEEDS: dict[str, dict[str, Need]] = {
     PROXIED_V1: {ANY: Need.SERVICE, WEBSOCKET: Need.SERVICE},
     PROXIED: {ANY: Need.SERVICE, WEBSOCKET: Need.SERVICE},
 }
-"""What each path needs, by its method. A path that is not here is not served."""
+"""The need of each path and method. A path that is not here is not served."""
 
 
 def need_of(method: str, path: str) -> Need:
-    """What a route needs. Raises `LookupError` for a route that is not in the table."""
+    """The need of a route. Raises `LookupError` for a route that is not in the table."""
     methods = NEEDS.get(path, {})
     found = methods.get(method, methods.get(ANY) if method != WEBSOCKET else None)
     if found is None:

@@ -1,8 +1,8 @@
-"""What a client's credential allows: a role, or one session.
+"""The grant of a client's credential: the access of a role, or access to one session.
 
 API keys and tokens of an identity provider say who a client is, tickets and passes which session
-they open. A candidate who comes with a token or a key has the sessions that it has begun: the store
-knows the owner of each by a digest.
+they open. A candidate with a token or a key may use the sessions that it has begun: the store has a
+digest of the owner of each.
 """
 
 import hashlib
@@ -31,25 +31,25 @@ from gateway.security.tokens import Tokens
 from gateway.store import Store, put_if_absent
 
 MOST_WAITING = 256
-"""Clients at a time that have connected and not said yet who they are."""
+"""The most clients at a time that have connected and not yet said who they are."""
 
 MOST_WAITING_AT = 32
-"""Those of one network address: one alone must not keep the others out."""
+"""The most of those clients from one network address, so that others can still connect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a credential allows.
+    """The access that a credential gives.
 
-    `session_id` None: every session; with a `ticket` a new one; with an `owner` those that are its.
+    `session_id` None means every session; with a `ticket` a new one; with an `owner` the owner's.
     """
 
     digest: str
-    """Of the credential, to know it again."""
+    """The digest of the credential, by which it is recognised."""
     session_id: str | None = None
     ticket: Ticket | None = None
     expires_at: int | None = None
-    """Of a pass or a token, in seconds since the epoch."""
+    """When a pass or a token expires, in seconds since the epoch."""
     role: ClientRole = ClientRole.CANDIDATE
     owner: str = ""
     """By which a candidate's sessions are known to be its own, "" for a ticket or a pass."""
@@ -110,9 +110,9 @@ class Access:
         self._clock = clock
 
     async def look(self, credential: str) -> Grant | None:
-        """What a credential allows, without using it; None if it is not valid.
+        """The grant of a credential, without using it; None if the credential is not valid.
 
-        Raises `TokenRefused` for a token that does not hold.
+        Raises `TokenRefused` for an identity token that is not valid.
         """
         if not credential:
             return None
@@ -182,7 +182,7 @@ class Access:
         return grant.session_id is None and not await self._exists(session_id)
 
     async def owns(self, grant: Grant, session_id: str) -> bool:
-        """Whether a grant is for this very session, or for every one."""
+        """Whether a grant is for every session, for this one, or for the owner of this one."""
         if grant.everything or grant.session_id == session_id:
             return True
         if not grant.owner or grant.session_id is not None:

@@ -8,7 +8,7 @@ from gateway.security.access import Need
 
 
 class ClientRole(StrEnum):
-    """What a client is. Tickets and passes are a candidate's, `PARLEY_API_KEYS` a service's."""
+    """The kind of client: a candidate by a ticket or pass, a service by `PARLEY_API_KEYS`."""
 
     CANDIDATE = "candidate"
     """Holds interviews of its own, and sees no others."""
@@ -21,7 +21,7 @@ class ClientRole(StrEnum):
 
 
 RANKS = (ClientRole.CANDIDATE, ClientRole.INTERVIEWER, ClientRole.SERVICE, ClientRole.ADMIN)
-"""From the least to the most: who has several roles has the last of them."""
+"""The roles, from the least access to the most; of several roles a client has the last."""
 
 EVERYBODY = frozenset(ClientRole)
 STAFF = EVERYBODY - {ClientRole.CANDIDATE}

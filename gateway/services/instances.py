@@ -20,8 +20,8 @@ BREAKER: Final = BreakerPolicy(
 are other instances. Assumed values."""
 
 MOST_RETRY_AFTER_S: Final = 10.0
-"""The longest pause for an instance that says when to come back, which may hold for one path or
-one client only. The client is told the whole time that the instance gave."""
+"""The longest pause for an instance that says when to come back, because its time may hold for one
+path or one client only. The client gets the instance's time in full."""
 
 SLOWEST_SHARE: Final = 0.1
 """The share of its calls that an instance gets when it has just come back."""

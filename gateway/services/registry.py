@@ -14,14 +14,14 @@ from gateway.status import ServiceBreakers
 from pipeline.breaker import Breaker, BreakerState
 
 SOONEST_S: Final = 1.0
-"""No caller is told to come back earlier."""
+"""The shortest `retry_after_s` that a caller gets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
     """No instance takes a call: all are "down", or all that are not are "busy".
 
-    `retry_after_s` is when that may have changed.
+    `retry_after_s` is the time, in seconds, after which an instance may take a call.
     """
 
     reason: Literal["down", "busy"]
@@ -51,7 +51,7 @@ class Service:
 
     @property
     def websockets(self) -> int:
-        """Those that are open."""
+        """The number of open WebSockets of all instances, those that are gone included."""
         return sum(one.websockets for one in (*self.instances.values(), *self.gone.values()))
 
     def untried(self, tried: Collection[str], now: float) -> bool:

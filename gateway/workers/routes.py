@@ -75,7 +75,7 @@ def way_of(method: str, path: str, query: str, workers: int) -> Way:
     if method == "POST":
         if rtvi is not None or path == OFFER:
             return Way("offer", None if rtvi is None else rtvi[1])
-        if path == PHONE:  # no call is told to come where all places are taken, if others are free
+        if path == PHONE:  # no call goes to a full process while another has places
             return Way("begin")
         if path == CALLS:
             return Way("begin", _parameter(query, "session_id"))

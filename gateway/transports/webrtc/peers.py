@@ -219,7 +219,7 @@ class Peers:
             self._ended += peer.media
 
     def media(self) -> MediaCounts:
-        """What became of the audio packets of all peers since the start."""
+        """The counts of the audio packets of all peers since the start, by what became of them."""
         return sum((peer.media for peer, _ in self._live.values()), self._ended)
 
     def find(self, session_id: str, peer_id: str, purpose: Purpose = "call") -> PeerLink | None:

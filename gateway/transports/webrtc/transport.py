@@ -75,7 +75,7 @@ class PeerTransport:
         """The track of the face, if the peer receives video."""
         self.faces: FaceService | None = None
         self.sidebands: Sidebands | None = None
-        """Those that are sent every message, too."""
+        """The sidebands of the call; they get every message, too."""
         self.refuse: Callable[[ProtocolError], None] | None = None
         """Tells the peer what is wrong with a message; None before there is a receiver."""
         self._session_id = session_id

@@ -1,10 +1,10 @@
-"""Who may begin a session over a WebSocket: shown in the handshake, or in the first message.
+"""The credential to begin a session over a WebSocket: in the handshake or the first message.
 
 Programs send `Authorization` or `X-API-Key` with the handshake. A browser cannot, nor can a
 telephone network, so their first message has a ticket: a `hello`, or what it is called in their
 dialect (`Greeting`), within `HELLO_S` and in at most `LONGEST_HELLO_BYTES`. A client that comes
-back has used its ticket: the session's resume token stands for it. Nothing is built for a client
-before that.
+back has used its ticket: it sends the session's resume token instead. Nothing is built for a client
+before its credential has come.
 """
 
 import asyncio
