@@ -41,9 +41,9 @@ class CountedReply:
         self._changed()
 
     def by(self, provider: str) -> TokenUsage | None:
-        """What a provider has taken so far; None where it counts nothing, or was not asked."""
+        """The tokens that a provider has used so far; None if it counts none, or was not asked."""
         return self._spent.get(provider)
 
     def over(self) -> None:
-        """Whatever one takes from here on is no part of the reply."""
+        """Stop reporting: tokens that are used from here on are no part of the reply."""
         self._changed = _nothing

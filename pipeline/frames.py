@@ -205,7 +205,7 @@ class ReplyDone:
 
 @dataclass(frozen=True, slots=True)
 class ReplyUsage:
-    """What the reply has taken of a language model so far. It comes again when more is known."""
+    """The tokens that a language model has used for the reply so far. Repeated when they change."""
 
     turn: int
     tokens: TokenUsage

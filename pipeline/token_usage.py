@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Final
 
 CHARACTERS_A_TOKEN: Final = 4
-"""Of English in the usual vocabularies, about. Assumed value, used where a server tells nothing."""
+"""The usual length of an English token. Assumed value, used where a server gives no counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """What a model has taken: tokens of its prompt, `cached` among them, and of its reply.
+    """The tokens that a model has used: of its prompt, `cached` among them, and of its reply.
 
-    `estimated`: the server has not told them, or not all of them.
+    `estimated`: the server has not given all of these counts.
     """
 
     prompt: int = 0

@@ -39,10 +39,10 @@ class FrameLoss:
 
 
 def loss_of_frames(file: BinaryIO, size: int, container: str) -> FrameLoss:
-    """What is missing in a file of `size` bytes. Moves the file's position.
+    """The loss in a file of `size` bytes. Moves the file's position.
 
     After `MOST_PIECES` frames the rest of the file is not looked at. A single byte after the last
-    frame tells nothing, because files are also padded with 255.
+    frame is no sign of a loss, because files are also padded with 255.
     """
     length_of, chains = LENGTHS[container], _Chains(file, size, container)
     position = last = base = sound_start(file) if container == "mp3" else 0

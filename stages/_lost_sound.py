@@ -27,10 +27,10 @@ _MOST_GAPS = 10_000
 
 
 class LostSound:
-    """What is missing in one part of a file, by the packets of the track that is heard.
+    """The sound missing in one part of a file, by the packets of the track that is heard.
 
-    Positions are those in the part, and `unit_s` is the unit of the packets' times. `from_0`: they
-    begin with 0, unless the beginning is missing. `track`: which of the file's tracks it is.
+    Positions are those in the part; `unit_s` is the unit of the packets' times. `from_0`: the times
+    begin with 0, unless the beginning is missing. `track`: the track's number in the file.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ _KNOWN = frozenset(
         *(0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, 0xEC, 0xBF),
     }
 )
-"""What may stand in a segment or in a cluster."""
+"""The ids of header, segment and cluster, and of the elements that may stand in the last two."""
 
 _FIRST_BYTES = frozenset(kind.to_bytes(4).lstrip(b"\0")[0] for kind in _KNOWN)
 
@@ -63,7 +63,7 @@ def is_cut_matroska(file: BinaryIO, size: int) -> bool:
 
 
 def loss_of_matroska(file: BinaryIO, size: int) -> MatroskaLoss:
-    """What is missing in a file of `size` bytes. Moves the file's position.
+    """The loss in a file of `size` bytes. Moves the file's position.
 
     After `MOST_PIECES` elements the rest of the file is not looked at.
     """

@@ -94,8 +94,8 @@ class _Stream:
 
 
 def loss_of_ogg(file: BinaryIO, size: int, track: int = 0) -> OggLoss:
-    """What is missing in a file of `size` bytes; of its streams, which begin together, sound is
-    counted of the one with this number alone. Moves the file's position.
+    """The loss in a file of `size` bytes. Its streams begin together; lost sound is counted only
+    for the stream with the number `track`. Moves the file's position.
 
     After `MOST_PIECES` pages the rest of the file is not looked at.
     """

@@ -13,10 +13,10 @@ from typing import Literal
 from stages.llm import _thoughts
 
 MOST_KEPT = 2_000
-"""The most characters after a thought that are said, once it is known which."""
+"""The most characters after a thought that are spoken."""
 
 _MOST_HELD = 2 * MOST_KEPT
-"""What is longer is no reply to be spoken: only its end may be to the person."""
+"""The most characters of a thought that are held: of a longer one only the end may be spoken."""
 
 _THOUGHTS = _thoughts.LABELS | frozenset(
     (
@@ -74,7 +74,7 @@ _LONGEST = 60
 _TOOL = re.compile(
     r"[`\"'*]{0,2}(?:[\w.-]{1,60}(?:\([^()\n]{0,200}\)|\[[^\[\]\n]{0,200}\])?|\{[^\n]*)[`\"'*]{0,2}\s*"
 )
-"""What the action of a script is: one word, with or without arguments, or an object of JSON."""
+"""The action of a script: one word, with or without arguments, or a JSON object."""
 
 _Mode = Literal["said", "thought", "action", "called", "answer", "over"]
 

@@ -44,10 +44,10 @@ _NONE = ("", "null", "none", "unspecified", "finish_reason_unspecified")
 
 @dataclass(frozen=True, slots=True)
 class CompletionPiece:
-    """What one piece adds: its text, the words of a refusal, calls in their raw form, an ending.
+    """One piece of a reply: its text, the words of a refusal, calls in their raw form, an ending.
 
-    `index` says of which choice it is, where the server tells it. `usage` are the tokens of all of
-    the reply so far, where it tells them with this piece.
+    `index` is the number of its choice, if the server gives it. `usage` has the tokens of the whole
+    reply so far, if the server gives them with this piece.
     """
 
     text: str = ""
@@ -100,7 +100,7 @@ def _calls(value: Any) -> tuple[Any, ...]:
 
 
 def failure_in(chunk: Mapping[str, Any]) -> str:
-    """What a chunk says that tells of a failure in another way than by `error`; mostly "".
+    """The message of a chunk that reports a failure in another way than by `error`; mostly "".
 
     >>> failure_in({"type": "error", "message": "overloaded"}), failure_in({"type": "ping"})
     ('overloaded', '')

@@ -53,12 +53,12 @@ _TO = re.compile(
 
 _SENTENCES = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
 _NEXT = re.compile(r"\s*I should (?:ask|wait)\b[^.!?…]*+[.!…]*\s*\Z", re.IGNORECASE)
-"""A line of one sentence that nobody says to the person, wherever it stands."""
+"""A line of one sentence that is a thought wherever it stands, not speech to the person."""
 
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 _ASKS = re.compile("[?？]")
 _CLOSE = r"""["'”’»*_`)\]」』）】]*"""
-"""What may stand behind the end of a sentence that is in bold, quoted or in brackets."""
+"""The marks that may follow the end of a sentence that is in bold, quoted or in brackets."""
 
 _SENTENCE = re.compile(
     rf"\S.*?(?:(?<![.!?…])[.!?…]++{_CLOSE}+(?=\s|\Z)|[。！？]+{_CLOSE}+|\Z)", re.DOTALL
@@ -107,8 +107,8 @@ def is_speech(text: str) -> bool:
 
 
 def at_the_end(text: str) -> str:
-    """What is said of long thoughts, of which `text` is the end: the last paragraph, or the last
-    line or sentence where there is only one. It is said if it is to the person.
+    """The part of long thoughts that may be spoken; `text` is their end. It is the last paragraph,
+    or the last line or sentence where there is only one, and is spoken if it is to the person.
 
     >>> at_the_end("and so on.\\n\\nI should ask for numbers.\\n\\n**How fast is it?**")
     '**How fast is it?**'
@@ -155,7 +155,7 @@ def _unplanned(lines: list[str]) -> str:
 
 
 def _behind_remarks(text: str) -> str:
-    """What stands behind the last sentence that is about the person and asks nothing."""
+    """The text behind the last sentence that is about the person and asks nothing."""
     start = 0
     for found in _SENTENCE.finditer(text):
         if _is_about(found[0]) and not _QUESTION.search(found[0]):

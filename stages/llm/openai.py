@@ -141,7 +141,7 @@ class OpenAIResponder:
         received = 0  # characters
         request.spend(
             asked
-        )  # whoever leaves before the answer's head has it worked on all the same
+        )  # the server works on a call even if it is cancelled before the answer's head
         async with self._server.ask(body) as answer:
             pieces = await self._read_as(answer, reply)
             async with aclosing(pieces):
@@ -178,7 +178,7 @@ class OpenAIResponder:
                 yield call
 
     def learned(self) -> tuple[str, ...]:
-        """What is unusual about this server, as its refusals and replies have shown so far."""
+        """The unusual behaviour of this server that its refusals and replies have shown so far."""
         found = [(model, "its reasoning has no opening mark") for model in self._unopened]
         found += [(model, "its replies end without a finish reason") for model in self._endless]
         of_models = (f"{model}: {words}" if self._models else words for model, words in found)
@@ -191,7 +191,7 @@ class OpenAIResponder:
     async def trial(self) -> str | None:
         """Ask for a short reply: None, or a sentence that says why there was none.
 
-        Teaches what `learned` tells. A server that takes longer than 5 s, as one does that loads
+        Adds to what `learned` returns. A server that takes longer than 5 s, as one does that loads
         its model, counts as well. Cancelling stops the model.
         """
         reply = cast("AsyncGenerator[TextDelta | ToolCall, None]", self.reply(_TRIAL))

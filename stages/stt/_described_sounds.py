@@ -18,14 +18,14 @@ _SUNG = re.compile(
     rf"[{_NOTES}]([^{_NOTES}]{{1,300}})[{_NOTES}]"
     rf"|\A\s*[{_NOTES}]{{1,20}}([^{_NOTES}]{{1,300}})\Z|\A\s*\#\s([^#]{{1,300}})\s\#\s*\Z"
 )
-"""What subtitles mark as music: lyrics, or a description of it."""
+"""The text that subtitles mark as music: lyrics, or a description of the music."""
 
 _BRACKETS = re.compile(
     r"\[[^\[\]]{0,80}\]|\([^()]{0,80}\)|\*[^*\s][^*]{0,80}\*|<[a-z_ ]{1,30}>"
     r"|（[^（）]{0,80}）|［[^［］]{0,80}］|【[^【】]{0,80}】",
     re.IGNORECASE,
 )
-"""What may describe a sound."""
+"""Brackets, or marks used like them, whose text may describe a sound."""
 
 _SOUNDS = """
     applause applauding beep beeps beeping breath breathes breathing buzzing cheering cheers chimes
@@ -152,7 +152,7 @@ def _lyrics(found: re.Match[str]) -> str:
 
 
 def _no_sound(found: re.Match[str], english: bool) -> str:
-    """What stays of brackets in a text that is not doubtful: all but the description of a sound."""
+    """The text for brackets in a text that is not doubtful: a blank for a sound, else unchanged."""
     plain = plain_words(found[0])
     described = describes(plain)
     if not described and _ABBREVIATION.fullmatch(found[0]):
@@ -180,7 +180,7 @@ def _follows_word(found: re.Match[str]) -> bool:
 
 
 def _said(found: re.Match[str]) -> str:
-    """What stays of a description: round brackets may hold something that was said."""
+    """The text for brackets in a doubtful text: a blank, unless round ones hold what was said."""
     inside = found[0]
     if not inside.startswith("("):
         return " "

@@ -1,5 +1,4 @@
-"""What a transcription server answers, in the forms that servers give it, and what of it counts.
-Pure.
+"""The answers of transcription servers, in their several forms, and the text that counts. Pure.
 
 The form is OpenAI's `json` and `verbose_json`. Servers differ: numbers come as text, fields are
 null or missing, words have no times, stand in the segments or are called `text`, segments lack
@@ -145,7 +144,7 @@ def whole(text: str) -> str:
 
 
 def _pieces(text: str, segments: Sequence[dict[str, Any]]) -> list[Piece]:
-    """What can be judged on its own; one piece if the segments' text is not the reply's."""
+    """The pieces, each judged on its own; only one if the segments' text is not the reply's."""
     read = [(_piece(segment), segment.get("seek")) for segment in segments]
     alike = "".join("".join(piece.text for piece, _ in read).split()) == "".join(text.split())
     if not alike or not 1 < len(read) <= _MOST_SEGMENTS:

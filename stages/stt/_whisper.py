@@ -55,7 +55,7 @@ _KNOWN_PIECES = 64
 
 
 Known: TypeAlias = tuple[bytes, str | None, tuple[str, ...]]
-"""What a piece's text depends on: the hash of its audio, its language, its hints."""
+"""The key of a piece's text: the hash of its audio, its language, its hints."""
 
 
 @dataclass(slots=True)

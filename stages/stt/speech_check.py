@@ -49,7 +49,7 @@ MOST_COMPRESSION = 2.4
 """Text that zlib makes smaller than this repeats itself."""
 
 WORDS_PER_S, MORE_WORDS = 7.0, 6
-"""Nobody says more words than the first number a second, plus the second number."""
+"""The most words that a person says: the first number for each second, plus the second number."""
 
 _DOUBTFUL_PROB, _DOUBTFUL_LOGPROB = 0.3, -0.5
 """Between speech and none: here a polite word, nothing but hints, or brackets are not believed."""
