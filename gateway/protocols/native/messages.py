@@ -33,6 +33,7 @@ _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 ErrorCode = Literal[
     "bad_json",
+    "message_too_long",
     "unknown_type",
     "bad_message",
     "bad_hello",

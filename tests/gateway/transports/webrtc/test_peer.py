@@ -12,6 +12,7 @@ from aiortc.rtcsctptransport import DataChunk, serialize_packet
 from pydantic import SecretStr
 
 from gateway.ice import Addresses
+from gateway.live.connection import MOST_ERRORS
 from gateway.transports.webrtc import link, peer, transport
 from gateway.transports.webrtc.link import Network
 from gateway.transports.webrtc.peers import Answered, Peers
@@ -97,11 +98,19 @@ def test_what_is_no_message_is_answered_and_the_conversation_goes_on(doorway: Do
     doorway.run(story)
 
 
-def test_a_message_without_end_ends_the_connection(doorway: Doorway) -> None:
+def test_a_message_that_is_too_long_is_refused_and_many_end_the_connection(
+    doorway: Doorway,
+) -> None:
     async def story() -> None:
         async with doorway.browser() as browser:
             await browser.until("ready")
             browser.say(type="text", text="x" * 70_000)
+            await browser.until("error", code="message_too_long")
+            browser.say(type="ping", t=7)
+            assert (await browser.until("pong"))["t"] == 7
+            for _ in range(MOST_ERRORS):
+                browser.say(type="text", text="x" * 70_000)
+            await browser.until("error", code="flooding")
             await emptied(doorway)
 
     doorway.run(story)
