@@ -58,9 +58,11 @@ def patience(candidate: Candidate[Any], soon: Soon, *, stands_by: bool) -> Patie
     """The patience with a candidate that another one can follow.
 
     `stands_by` says that one of the others answers at once and costs nothing. Then a candidate
-    whose last call failed gets only what is left of the turn's budget, and a candidate whose pace
-    is not known gets one and a half budgets. If no other stands by, each failure in a row halves
-    the time that the turn waits, and the candidate is watched to its own limit.
+    whose last call failed gets only what is left of the turn's budget. So does one whose pace is
+    not known while a call that an earlier turn gave up is still watched: that call is late and has
+    not failed yet. Any other candidate of unknown pace gets one and a half budgets. If no other
+    stands by, each failure in a row halves the time that the turn waits, and the candidate is
+    watched to its own limit.
     """
     cap_s = candidate.limits.first_s
     usual_s = candidate.pace.limit_s(cap_s)
@@ -73,6 +75,8 @@ def patience(candidate: Candidate[Any], soon: Soon, *, stands_by: bool) -> Patie
         due_s = max(0.0, soon.budget_s)
         first_s, fails = min(own.first_s, due_s), own.first_s < due_s
         return Patience(first_s, own=fails, used_s=due_s, lag_s=GAP_S)
-    if usual_s is None and soon.late_s < cap_s:
-        return Patience(max(FLOOR_S, soon.late_s), own=False)
+    if usual_s is None:
+        first_s = max(0.0, soon.budget_s) if candidate.watched else max(FLOOR_S, soon.late_s)
+        if first_s < cap_s:
+            return Patience(first_s, own=False)
     return own

@@ -54,6 +54,18 @@ def test_an_unknown_candidate_gets_half_a_second_at_least_and_its_own_limit_at_m
     assert early == Patience(CAP_S, own=True)
 
 
+def test_an_unknown_candidate_whose_earlier_call_still_hangs_gets_the_rest_of_the_budget() -> None:
+    hanging = candidate()
+    hanging.watched = True
+    assert patience(hanging, SOON, stands_by=True) == Patience(0.4, own=False)
+    assert patience(hanging, Soon(-0.3, 0.2), stands_by=True) == Patience(0.0, own=False)
+    assert patience(hanging, SOON, stands_by=False) == Patience(CAP_S, own=True)
+    assert patience(hanging, Soon(9.0, 9.5), stands_by=True) == Patience(CAP_S, own=True)
+    for _ in range(8):
+        hanging.pace.note(0.3)
+    assert patience(hanging, SOON, stands_by=True) == Patience(0.6, own=True)
+
+
 @pytest.mark.parametrize(
     ("firsts_s", "failures", "first_s", "own"),
     [
