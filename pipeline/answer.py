@@ -108,6 +108,8 @@ class Answer:
         """A task of `recognise`, which the caller owns: the current one if that `goes_on`."""
         if self._work is None or self._work.done():
             self._work = asyncio.create_task(self.recognise(on_partial))
+            # The turn may be cancelled before it takes an error, which the guard has logged.
+            self._work.add_done_callback(lambda work: work.cancelled() or work.exception())
         return self._work
 
     async def give_up(self) -> None:

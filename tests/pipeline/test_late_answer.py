@@ -1,15 +1,18 @@
 """A recogniser that outlasts the turn's limit: the person is told, and the answer is not lost."""
 
 import asyncio
+import gc
 import re
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from pipeline.answer import LATE_FACTOR
-from pipeline.breaker import Outcome
+from pipeline.answer import LATE_FACTOR, Answer
+from pipeline.breaker import Breaker, Outcome
+from pipeline.budget import TurnBudget
 from pipeline.canned import CANNED_LINES, CannedLines
+from pipeline.errors import StageUnavailable
 from pipeline.frames import (
     AvatarState,
     Degraded,
@@ -19,8 +22,9 @@ from pipeline.frames import (
     Transcript,
     TurnMetrics,
 )
-from pipeline.guard import Limits
+from pipeline.guard import Candidate, Guard, Limits
 from pipeline.session import SessionPolicy
+from pipeline.testing import run_virtual
 from pipeline.turns import TurnPolicy
 from stages.fakes import FakeResponder, FakeSynthesizer, FakeTranscriber, Script
 
@@ -270,6 +274,37 @@ def test_a_client_that_leaves_during_the_wait_has_its_answer_stored(late: Any) -
 
     late.run(story)
     assert ("accept", 1, "I like tests") in late.host.log
+
+
+def test_the_error_of_a_recognition_that_is_given_up_leaves_no_complaint() -> None:
+    class Fails(Answer):
+        async def recognise(self, on_partial: Any) -> Transcript:
+            raise StageUnavailable("stt", ())
+
+    complaints: list[str] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        unused: Any = None
+        answer = Fails(
+            1,
+            None,
+            "",
+            budget=TurnBudget(0.0),
+            outputs=unused,
+            transcribers=Guard("stt", [Candidate("one", FakeTranscriber(), Breaker())]),
+            host=unused,
+            emit=unused,
+            waited=unused,
+            heard=unused,
+        )
+        await asyncio.wait((answer.recognising(unused),))
+        await answer.give_up()
+        gc.collect()
+
+    run_virtual(main())
+    assert complaints == []
 
 
 def test_a_turn_without_a_reply_waits_in_silence(late: Any) -> None:
