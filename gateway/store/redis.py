@@ -195,12 +195,17 @@ class RedisStore:
             raise StoreClosed(f"{self._address} was closed")
         if self._pending >= MAX_PENDING:
             raise StoreBusy(f"{self._address}: {MAX_PENDING} operations are waiting already")
+        task = asyncio.current_task()
+        assert task is not None
+        cancels = task.cancelling()
         self._pending += 1
         self._idle.clear()
         try:
             async with asyncio.timeout(OPERATION_S), self._room:
                 return await work()
         except (exceptions.RedisError, OSError) as error:  # our own deadline is an OSError
+            if task.cancelling() > cancels:  # the library may put its own error in the place
+                raise asyncio.CancelledError from error
             if isinstance(error, _LOST):
                 self._pool.distrust()  # the idle connections are cut as well, or lead nowhere
             raise self._unavailable(error) from error

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from gateway.commands.doctor import examine
 from gateway.settings import Settings
@@ -60,6 +61,24 @@ def configured(server: Any, **options: str) -> Iterator[None]:
     finally:
         for name, value in before.items():
             server.ask("CONFIG", "SET", name, value)
+
+
+def test_a_task_that_is_cancelled_in_an_operation_ends_as_cancelled() -> None:
+    async def breaks_off() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise redis.ConnectionError("closed while a reply was due") from None
+
+    async def scenario(store: RedisStore) -> None:
+        for operation in (store._run, store._read):
+            task = asyncio.create_task(operation(breaks_off))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+
+    with_store("redis://127.0.0.1:1", scenario)
 
 
 def test_the_store_is_redis_where_a_url_says_so(tmp_path: Path) -> None:
