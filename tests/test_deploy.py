@@ -21,8 +21,10 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from gateway.rest.health import Ready
 from gateway.security.access import own_beginnings
 from gateway.services.services_file import parse_services
+from gateway.status import Readiness
 from tests.support.figures import check_query, listed
 from tests.support.paths import ROOT
 from tests.support.served import free_port
@@ -143,11 +145,16 @@ def test_gateways_that_share_sessions_have_the_same_settings_and_time_to_drain()
     assert settings["PARLEY_PROXIES"] == subnet["subnet"]
     assert subnet["gateway"] == FRONT
     served = re.findall(r"^    server (\S+) (\S+) cookie", HAPROXY.read_text(), re.MULTILINE)
-    assert served == [(name, f"{name}:8000") for name in services if name.startswith("gateway-")]
+    gateways = [(name, f"{name}:8000") for name in services if name.startswith("gateway-")]
+    assert served == 2 * gateways  # in both backends
 
 
 def seconds(text: str) -> int:
     return int(text.removesuffix("s"))
+
+
+COMES_BACK = "/ws/comes-back"
+"""The session that a client comes back to."""
 
 
 @dataclass
@@ -155,7 +162,8 @@ class StubGateway:
     """Says its name over WebSockets and keeps them; what proxies say of a client at `/said`."""
 
     name: str
-    draining: bool = False
+    state: Readiness = "ready"
+    """Unless it is "ready", it refuses who is new."""
     late_s: float = 0.0
     """After which it answers a check."""
     checks: int = 0
@@ -175,13 +183,15 @@ class StubGateway:
         if is_check:
             await asyncio.sleep(self.late_s)
             self.checks += 1
-        if self.draining:
-            self.refused += not is_check
-            return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining\n")
+            status = HTTPStatus.OK if self.state == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
+            return socket.respond(status, Ready(status=self.state).model_dump_json())
+        if self.state != "ready" and request.path != COMES_BACK:
+            self.refused += 1
+            return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, self.state)
         if request.path == "/said":
             said = {name: request.headers.get_all(name) for name in FORWARDED}
             return socket.respond(HTTPStatus.OK, json.dumps(said))
-        return socket.respond(HTTPStatus.OK, "ready\n") if is_check else None
+        return None
 
 
 @dataclass
@@ -199,13 +209,15 @@ class RefusingGateway:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         method, path, _ = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ", 2)
-        status = "200 OK" if path == "/health/ready" else "503 Service Unavailable"
+        status, body = "503 Service Unavailable", ""
         if path == "/health/ready":
             self.checks += 1
+            status, body = "200 OK", '{"status":"ready"}'
         else:
             self.asked.append(method)
         if path == "/health/ready" or not self.breaks:
-            writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode())
+            head = f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n"
+            writer.write(f"{head}{body}".encode())
         writer.close()
 
 
@@ -234,7 +246,7 @@ async def balanced(
             "haproxy", "-db", "-f", folder / "haproxy.cfg"
         )
         try:
-            while min(stub.checks for stub in stubs) < 2:
+            while min(stub.checks for stub in stubs) < 4:  # two of each backend
                 assert process.returncode is None, "HAProxy ended"
                 await asyncio.sleep(0.05)
             yield port
@@ -278,9 +290,9 @@ def test_a_gateway_that_drains_gets_nobody_new_and_keeps_those_it_has(tmp_path: 
                 await early.send("who?")
                 at = await early.recv()
                 drained, other = stubs if stubs[0].name == at else stubs[::-1]
-                drained.draining = True
+                drained.state = "draining"
                 found = {await told(url) for _ in range(2)}  # the next check will notice
-                await checked(drained, 2)
+                await checked(drained, 4)
                 refused = drained.refused
                 async with connect(url), connect(url):  # so that the other one has more to do
                     found |= {await told(url) for _ in range(4)}
@@ -294,13 +306,34 @@ def test_a_gateway_that_drains_gets_nobody_new_and_keeps_those_it_has(tmp_path: 
 
 @pytest.mark.slow
 @needs_haproxy
+@pytest.mark.parametrize("state", ["full", "overloaded"])
+def test_where_no_gateway_has_room_a_client_still_comes_back(
+    tmp_path: Path, state: Readiness
+) -> None:
+    async def story() -> None:
+        stubs = two_stubs()
+        async with balanced(tmp_path, stubs) as port:
+            for stub in stubs:
+                stub.state = state
+            await asyncio.gather(*(checked(stub, 4) for stub in stubs))
+            assert await told(f"ws://127.0.0.1:{port}{COMES_BACK}") in {"gateway-1", "gateway-2"}
+            stubs[0].state = "ready"
+            await checked(stubs[0], 4)
+            assert {await told(f"ws://127.0.0.1:{port}/ws/new") for _ in range(4)} == {"gateway-1"}
+            assert stubs[1].refused == 0
+
+    asyncio.run(story())
+
+
+@pytest.mark.slow
+@needs_haproxy
 def test_a_gateway_that_answers_its_checks_late_is_not_lost(tmp_path: Path) -> None:
     async def story() -> None:
         stubs = two_stubs()
         async with balanced(tmp_path, stubs) as port:
             for stub in stubs:
                 stub.late_s = 1.5  # longer than from check to check
-            await asyncio.gather(*(checked(stub, 2) for stub in stubs))
+            await asyncio.gather(*(checked(stub, 4) for stub in stubs))
             # Held at once, they are shared between those that are there.
             async with connect(f"ws://127.0.0.1:{port}/ws/a") as one:
                 await one.send("who?")

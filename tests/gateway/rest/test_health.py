@@ -30,6 +30,7 @@ from gateway.status import (
     StoreReport,
 )
 from pipeline.testing import run_virtual
+from tests.support.paths import ROOT
 from tests.support.rest import serving
 
 NAMES = [
@@ -508,15 +509,21 @@ def test_parleys_own_status_does_not_depend_on_the_services(
         ("failed", 503, ["tts: beep: no sound card"]),
     ],
 )
-def test_readiness_is_what_the_application_says(
+def test_readiness_is_what_the_application_says_and_haproxy_reads(
     state: Readiness, status: int, reasons: list[str]
 ) -> None:
+    config = (ROOT / "deploy/haproxy/haproxy.cfg").read_text(encoding="utf-8")
+    by_haproxy = re.search(r"http-check expect rstring '(.*)'", config)
+    assert by_haproxy is not None
+
     async def scenario() -> None:
         async with client(ServiceProbe(pointing_to("http://127.0.0.1:1")), state) as it:
             for path in ("/health/ready", "/ready"):
                 answer = await it.get(path)
                 told = {"status": state, "reasons": reasons}
                 assert (answer.status_code, answer.json()) == (status, told)
+            reached = re.search(by_haproxy.group(1), answer.text) is not None
+            assert reached == (state in ("ready", "full", "overloaded"))
             alive = await it.get("/health/live")
             assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
 
