@@ -254,7 +254,7 @@ class OpenAiRealtime:
                 return replies.audio(turn, b"", at_ms, FRAME_MS)
             case ReplyTiming(turn):
                 return replies.timed(turn)
-            case Visemes() if self.session.visemes:
+            case Visemes() if self.session.animation:
                 return replies.shapes(output)
             case ReplyUsage():
                 replies.used(output)

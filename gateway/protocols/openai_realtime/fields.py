@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from gateway.media.format import AudioFormat
+from gateway.protocols.openai_realtime.animation import AnimationOutput
 from gateway.protocols.whole import Whole, whole
 from pipeline.languages import code_of
 
@@ -75,6 +76,12 @@ def _truncation(value: Any) -> Any:
         if isinstance(ratio, int | float) and not isinstance(ratio, bool) and 0 <= ratio <= 1:
             return value
     raise ValueError("auto, disabled or {type: retention_ratio, retention_ratio: 0 to 1} is needed")
+
+
+def _distinct(value: list[AnimationOutput]) -> list[AnimationOutput]:
+    if len(set(value)) < len(value):
+        raise ValueError("each is named once")
+    return value
 
 
 def _metadata(value: dict[str, str] | None) -> dict[str, str] | None:
@@ -200,11 +207,14 @@ class PromptFields(Fields):
     variables: dict[str, Any] | None = None
 
 
+AnimationOutputs = Annotated[list[AnimationOutput], Field(max_length=2), AfterValidator(_distinct)]
+
+
 class AnimationFields(Fields):
     """See `gateway.protocols.openai_realtime.animation`."""
 
     model_name: StrictStr | None = None
-    outputs: list[Literal["viseme_id"]] = Field(default_factory=list, max_length=1)
+    outputs: AnimationOutputs = Field(default_factory=list)
 
 
 class SessionFields(Fields):

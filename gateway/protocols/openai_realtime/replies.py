@@ -191,7 +191,7 @@ class Responses:
         response, events = self._of(visemes.turn)
         if response is None or not response.spoken:
             return events
-        return events + response.shapes(visemes.cues)
+        return events + response.shapes(visemes.cues, self._session().animation)
 
     def timed(self, turn: int) -> list[Event]:
         """Over RTP: audio of this turn's reply is on its way."""

@@ -2,7 +2,7 @@
 Pure."""
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -89,7 +89,7 @@ class Response:
         self._status = "in_progress"
         self._details: Event | None = None
         self._characters = 0  # of all that the chat model wrote for it
-        self._shaped = False  # mouth shapes were sent
+        self._shaped = False  # mouth shapes were sent as deltas
 
     @property
     def spoken(self) -> bool:
@@ -160,12 +160,14 @@ class Response:
             events.append({"type": "response.output_audio.delta", **place, "delta": delta})
         return events
 
-    def shapes(self, cues: Sequence[Viseme]) -> list[Event]:
-        """Mouth shapes of the message's next audio."""
+    def shapes(
+        self, cues: Sequence[Viseme], outputs: Collection[animation.AnimationOutput]
+    ) -> list[Event]:
+        """Mouth shapes of the message's next audio, in the events of these `outputs`."""
         events = self.open_message()
         assert self.message is not None
-        self._shaped = True
-        return [*events, *animation.deltas(self._place(self.message), cues)]
+        self._shaped = self._shaped or "viseme_id" in outputs
+        return [*events, *animation.shaped(outputs, self._place(self.message), cues)]
 
     def _close_message(self, status: Status) -> list[Event]:
         item = self.message

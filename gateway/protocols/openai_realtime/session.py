@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from gateway.protocols.openai_realtime.animation import AnimationOutput
 from gateway.protocols.openai_realtime.errors import VOICE_FROZEN, invalid
 from gateway.protocols.openai_realtime.fields import (
     AudioFields,
@@ -122,7 +123,7 @@ class RealtimeSession:
     prompt: dict[str, Any] | None = None
     tracing: Any = None
     truncation: Any = "auto"
-    visemes: bool = False
+    animation: tuple[AnimationOutput, ...] = ()
 
     @classmethod
     def begin(cls, model: str, interview: InterviewRequest | None = None) -> "RealtimeSession":
@@ -181,7 +182,8 @@ class RealtimeSession:
         if fields.include is not None:
             changes["include"] = tuple(fields.include)
         if fields.given("animation"):
-            changes["visemes"] = fields.animation is not None and bool(fields.animation.outputs)
+            animation = fields.animation
+            changes["animation"] = () if animation is None else tuple(animation.outputs)
         if not self.is_interview:
             for name in ("instructions", "max_output_tokens", "tool_choice"):
                 if (value := getattr(fields, name)) is not None:
@@ -260,8 +262,8 @@ class RealtimeSession:
             payload["parallel_tool_calls"] = self.parallel_tool_calls
         if self.reasoning is not None:
             payload["reasoning"] = self.reasoning
-        if self.visemes:
-            payload["animation"] = {"outputs": ["viseme_id"]}
+        if self.animation:
+            payload["animation"] = {"outputs": list(self.animation)}
         return payload
 
     def audio_output(self) -> dict[str, Any]:

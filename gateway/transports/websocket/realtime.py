@@ -198,9 +198,12 @@ async def joins(
 def opened(given: Mapping[str, Any], parameters: Mapping[str, str]) -> tuple[RealtimeSession, str]:
     """The session that a request asks for by a session object and its URL's parameters, and an id.
 
-    `?model=` comes before the object's own. `?role=` says what an interview is about, and
-    `?session_id=` names it, to go on with it. Raises `ProtocolError`.
+    `?model=` and `?animation=` come before the object's own; the latter names outputs, with commas
+    between them. `?role=` says what an interview is about, and `?session_id=` names it, to go on
+    with it. Raises `ProtocolError`.
     """
+    if (animation := parameters.get("animation")) is not None:
+        given = {**given, "animation": {"outputs": [name for name in animation.split(",") if name]}}
     role, named = parameters.get("role"), parameters.get("session_id")
     interview = None if role is None else InterviewRequest(role)
     session = session_of(given, model=parameters.get("model"), interview=interview)

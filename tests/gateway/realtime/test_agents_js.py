@@ -62,15 +62,19 @@ def test_speech_interrupts_and_the_client_truncates(realtime: RealtimeGateway) -
     realtime.run(story)
 
 
-def test_a_typed_message_is_answered(realtime: RealtimeGateway) -> None:
+def test_a_typed_message_is_answered_and_its_mouth_shapes_reach_the_page(
+    realtime: RealtimeGateway,
+) -> None:
     realtime.chat("parrot")
 
     async def story() -> None:
-        async with agent(realtime.port) as client:
+        async with agent(realtime.port, animation="speech_to_speech") as client:
             await client.until("connected")
             await client.tell(text="Hello")
             lines = [("user", "Hello"), ("assistant", "You said Hello.")]
             await client.history(lambda known: known == lines)
+            shapes = await client.event("speech_to_speech.output_audio.visemes")
+            assert shapes["visemes"][0]["viseme"] == 2
             await client.until("audio_stopped")
             await client.tell(text="Again")
             await client.history(lambda known: ("assistant", "You said Again.") in known)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.support.gateway import PATIENCE_S
 from tests.support.realtime import RATE_HZ, pcm
@@ -94,11 +95,14 @@ def _told(item: Line) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def agent(port: int, key: str = "any", model: str = "test") -> AsyncIterator[Agent]:
-    """A client that connects at once. It ends with the block."""
+async def agent(
+    port: int, key: str = "any", model: str = "test", **query: str
+) -> AsyncIterator[Agent]:
+    """A client that connects at once, with these parameters. It ends with the block."""
     assert NODE is not None
+    parameters = urlencode({"model": model, **query})
     process = await asyncio.create_subprocess_exec(
-        *(NODE, "client.mjs", f"ws://127.0.0.1:{port}/v1/realtime?model={model}", key),
+        *(NODE, "client.mjs", f"ws://127.0.0.1:{port}/v1/realtime?{parameters}", key),
         cwd=HERE,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
