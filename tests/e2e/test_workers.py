@@ -21,6 +21,8 @@ from typing import Any
 
 import httpx
 import pytest
+from openai import AsyncOpenAI
+from openai.resources.realtime.realtime import AsyncRealtimeConnectionManager
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -484,6 +486,54 @@ def test_requests_about_a_webrtc_connection_reach_its_process(pair: Served) -> N
         async with asyncio.timeout(LIMIT_S):
             while (await pair.get("/health"))["gateway"]["taken"]:
                 await asyncio.sleep(0.1)
+
+    asyncio.run(story())
+
+
+def test_sidebands_reach_the_process_of_their_call_wherever_they_come_in(pair: Served) -> None:
+    pytest.importorskip("aiortc")
+    from tests.support.realtime_call import call
+
+    def sideband(client: AsyncOpenAI, call_id: str) -> AsyncRealtimeConnectionManager:
+        return client.realtime.connect(call_id=call_id)
+
+    async def story() -> None:
+        base = {"base_url": f"{pair.url}/v1", "websocket_base_url": f"{pair.ws_url}/v1"}
+        async with (
+            callers(pair, []),
+            AsyncExitStack() as stack,
+            AsyncOpenAI(api_key="any", max_retries=0, **base) as client,
+        ):
+            made = [
+                await stack.enter_async_context(
+                    call(pair, model="interview", session_id=f"steered-{number}")
+                )
+                for number in range(2)
+            ]
+            assert {call_id[:7] for _, call_id in made} == {"rtc_w0-", "rtc_w1-"}
+            for page, call_id in made:
+                await page.until("session.created")
+                for turn in range(3):  # each over a line of its own, which either process may take
+                    async with sideband(client, call_id) as server:
+                        assert (await server.recv()).type == "session.created"
+                        wanted: Any = {"workflow_name": f"{call_id}-{turn}"}
+                        session: Any = {"type": "realtime", "tracing": wanted}
+                        await server.session.update(session=session)
+                        updated = await page.until("session.updated")
+                        assert updated["session"]["tracing"] == wanted
+                async with sideband(client, call_id) as server, asyncio.timeout(LIMIT_S):
+                    await client.realtime.calls.hangup(call_id)
+                    async for _ in server:  # to the end of the call
+                        pass
+                for gone in (call_id, f"{call_id[:7]}unknown", "rtc_w7-unknown", "rtc_unknown"):
+                    with pytest.raises(InvalidStatus) as refused:
+                        async with sideband(client, gone):
+                            pass
+                    error = json.loads(refused.value.response.body or b"")["error"]
+                    assert (refused.value.response.status_code, error["code"]) == (
+                        404,
+                        "call_id_not_found",
+                    )
 
     asyncio.run(story())
 

@@ -11,8 +11,8 @@ from aiortc import RTCSessionDescription
 
 from tests.support.event_log import Event
 from tests.support.gateway import PATIENCE_S
-from tests.support.realtime import SERVER_EVENT, RealtimeGateway
-from tests.support.webrtc import Browser
+from tests.support.realtime import SERVER_EVENT
+from tests.support.webrtc import Browser, Reached
 
 CALLS = "/v1/realtime/calls"
 SDP = {"content-type": "application/sdp"}
@@ -24,7 +24,7 @@ class Call(Browser):
     `until` finds events in their order: each is found once.
     """
 
-    def __init__(self, gateway: RealtimeGateway) -> None:
+    def __init__(self, gateway: Reached) -> None:
         super().__init__(gateway, channel=False)
         self.heard = 0
         """Events that `until` has passed."""
@@ -62,7 +62,7 @@ class Call(Browser):
 
 @asynccontextmanager
 async def call(
-    gateway: RealtimeGateway, key: str = "no key", **query: str
+    gateway: Reached, key: str = "no key", **query: str
 ) -> AsyncIterator[tuple[Call, str]]:
     """A call that is made with its bare offer, and its id."""
     made = Call(gateway)

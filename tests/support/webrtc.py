@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import numpy as np
@@ -70,13 +70,20 @@ class Seen:
     i420: npt.NDArray[np.uint8]
 
 
+class Reached(Protocol):
+    """A gateway that is served at `url`."""
+
+    @property
+    def url(self) -> str: ...
+
+
 class Browser:
     """One peer: collects messages, the loudness of what it hears, 20 ms each, and what it sees.
 
     `video` is the codec that it wants pictures in, such as `video/VP8`.
     """
 
-    def __init__(self, gateway: Gateway, *, channel: bool = True, video: str | None = None) -> None:
+    def __init__(self, gateway: Reached, *, channel: bool = True, video: str | None = None) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.microphone = Microphone()
         self.pc.addTrack(self.microphone)
