@@ -17,6 +17,7 @@ from enum import IntEnum
 from typing import Any, Protocol, TypeAlias
 
 from gateway.media.format import NoiseReduction
+from gateway.protocols.left_out import LeftOut
 from gateway.protocols.request import AssistantRequest, Avatar, SessionRequest
 from pipeline.frames import AvatarFrame, Output, ReplyAudio
 from pipeline.token_usage import TokenUsage
@@ -311,6 +312,7 @@ Outgoing: TypeAlias = (
     | InterviewProgress
     | ReplyTiming
     | ToolCallEnded
+    | LeftOut
     | OutOfBand
     | GoingAway
     | SessionExpires

@@ -105,7 +105,8 @@ class RtviCandidates(_Sent):
 
 
 class RtviStarted(BaseModel):
-    """What a client needs to connect; which fields it takes, its transport decides."""
+    """The answer to `/start`: the fields that the client's transport connects with, which for
+    "websocket" are others than for "webrtc"."""
 
     model_config = ConfigDict(extra="allow")
 

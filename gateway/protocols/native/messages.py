@@ -34,6 +34,7 @@ _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 ErrorCode = Literal[
     "bad_json",
     "message_too_long",
+    "message_left_out",
     "unknown_type",
     "bad_message",
     "bad_hello",

@@ -18,6 +18,7 @@ from gateway.protocols.dialect import (
     ToolCallEnded,
     WireAudio,
 )
+from gateway.protocols.left_out import MESSAGE_LEFT_OUT, LeftOut
 from gateway.protocols.native.messages import VERSION
 from gateway.protocols.native.server_messages import MessageType
 from pipeline.frames import (
@@ -96,6 +97,8 @@ def describe(output: Outgoing) -> tuple[MessageType, dict[str, Any]] | None:
             return "turn.metrics", _metrics(output)
         case Fault(turn, code, text, fatal):
             return "error", {"turn": turn, "code": code, "message": text, "fatal": fatal}
+        case LeftOut(text=text):
+            return "error", {"turn": 0, "code": MESSAGE_LEFT_OUT, "message": text, "fatal": False}
         case ToolCall(turn, call_id, name, arguments):
             # The engine has read them: they are an object.
             fields = {"call_id": call_id, "name": name, "arguments": json.loads(arguments)}

@@ -23,6 +23,7 @@ from gateway.protocols.dialect import (
     ToolCallEnded,
 )
 from gateway.protocols.json_text import json_text
+from gateway.protocols.left_out import HEAD, MESSAGE_LEFT_OUT, LeftOut
 from gateway.protocols.openai_realtime import events
 from gateway.protocols.openai_realtime.errors import (
     ALREADY_RESPONDING,
@@ -106,6 +107,8 @@ class OpenAiRealtime:
         self._delta_of: tuple[Any, ...] = ()  # where the last audio belongs,
         self._delta_head = ""  # and how that is written
         self._kept: list[str] = []  # closing events, for the next message whatever it is
+        self._answers: list[str] = []  # the beginnings of the answers to the client's last event,
+        self._answered: str | None = None  # and the `event_id` of that
 
     @property
     def session(self) -> RealtimeSession:
@@ -135,10 +138,13 @@ class OpenAiRealtime:
             error.event_id = event_id
             raise
         commands: list[Command] = [Send(text) for text in self._take_kept()]
+        self._answers, self._answered = [], event_id
         for step in steps:
             if isinstance(step, dict):
                 private = step["type"] == RETRIEVED
-                commands.extend(Send(text, private) for text in self._messages([step]))
+                texts = self._messages([step])
+                self._answers += [text[:HEAD] for text in texts]
+                commands.extend(Send(text, private) for text in texts)
             else:
                 commands.append(step)
         return commands
@@ -191,6 +197,9 @@ class OpenAiRealtime:
     def _events(self, output: Outgoing, now: float) -> list[Event]:
         inputs, replies = self._inputs, self._replies
         match output:
+            case LeftOut(head, text=text):
+                event_id = self._answered if head in self._answers else None
+                return [error_event(MESSAGE_LEFT_OUT, text, event_id=event_id)]
             case SpeechStarted(turn):
                 gone = inputs.superseded(turn)
                 began = inputs.started(output)

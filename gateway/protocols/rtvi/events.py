@@ -16,6 +16,7 @@ from gateway.protocols.dialect import (
     SessionExpires,
     ToolCallEnded,
 )
+from gateway.protocols.left_out import LeftOut
 from gateway.protocols.rtvi.functions import Event, FunctionCalls
 from pipeline.frames import (
     AvatarState,
@@ -83,6 +84,8 @@ class BotEvents:
                 return [*self.calls.over(turn), ("metrics", _metrics(output))]
             case Fault(_, _, text, fatal):
                 return [error(text, fatal=fatal)]
+            case LeftOut(text=text):
+                return [error(text, fatal=False)]
             case _:
                 return _of_gateway(output)
 

@@ -23,6 +23,7 @@ from gateway.protocols.dialect import (
     WireAudio,
     WireMessage,
 )
+from gateway.protocols.left_out import HEAD, LeftOut
 from gateway.protocols.request import SessionRequest
 from gateway.transports.webrtc.face import VideoFace
 from gateway.transports.webrtc.jitter import CLOCK_HZ
@@ -90,6 +91,7 @@ class PeerTransport:
         self._accepted = 0  # bytes of all messages so far
         # Of them, when `reads` last found more: its first call finds more than -1.
         self._taken, self._taken_at = -1, 0.0
+        self._telling = False  # the client is told of a message that was left out
         self._audio_from = 0.0  # audio that comes before this time is dropped
 
     def end(self) -> None:
@@ -197,7 +199,20 @@ class PeerTransport:
                 channel.send(message)
             except ValueError as error:  # longer than the peer said that it takes
                 logger.warning("session %s: a message was left out: %s", self._session_id, error)
-            self._accepted += channel.bufferedAmount - before
+                self._left_out(message)
+            else:
+                self._accepted += channel.bufferedAmount - before
+
+    def _left_out(self, message: WireMessage) -> None:
+        """Tell the client of it, but not that telling it was as impossible."""
+        if self._receiver is None or self._telling:
+            return
+        text = message.decode(errors="replace") if isinstance(message, bytes) else message
+        self._telling = True
+        try:
+            self._receiver.emit(LeftOut(text[:HEAD], len(text.encode(errors="replace"))))
+        finally:
+            self._telling = False
 
     def reads(self, now: float) -> bool:
         """Whether the peer takes its messages: False where it has taken none of those that wait for

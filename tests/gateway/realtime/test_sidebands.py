@@ -183,6 +183,7 @@ def test_what_a_sideband_sends_in_bulk_does_not_end_the_call(
                 await server.send("response.cancel", event_id="x" * 5_000_000)
                 await server.refused("event_too_long")
             assert "conversation.item.retrieved" not in made.types()
+            assert "error" not in made.types()
             made.say(type="session.update", session={"type": "realtime", "tools": []})
             await made.until("session.updated")
 
@@ -190,6 +191,38 @@ def test_what_a_sideband_sends_in_bulk_does_not_end_the_call(
         realtime.run(story)
     said = [record.getMessage().partition(": ")[2] for record in caplog.records]
     assert said == ["a sideband is attached", "a sideband has ended: 1000 "]
+
+
+def test_an_event_that_the_page_cannot_take_is_an_error_for_who_asked(
+    realtime: RealtimeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiortc.rtcsctptransport.LOCAL_MAX_MESSAGE_SIZE", 65_536)  # in the offer
+
+    async def story() -> None:
+        async with call(realtime, model="assistant") as (made, call_id):
+            await made.until("session.created")
+            async with realtime.sideband(call_id) as server:
+                await server.until("session.created")
+                session = {"type": "realtime", "instructions": "x" * 40_000}
+                await server.send("session.update", session=session)
+                for told in (made, server):
+                    await told.until("session.updated")
+                session = {"type": "realtime", "tools": [{**WEATHER, "description": "y" * 40_000}]}
+                await server.send("session.update", session=session, event_id="of-server")
+                updated = (await server.until("session.updated"))["session"]
+                assert updated["tools"] == session["tools"]
+                for told in (made, server):
+                    error = (await told.until("error"))["error"]
+                    assert error["code"] == "message_left_out"
+                    assert error["event_id"] == "of-server"
+                    assert error["message"].startswith("A message of the type session.updated")
+            session = {"type": "realtime", "tracing": "auto"}
+            made.say(type="session.update", session=session, event_id="of-page")
+            assert (await made.until("error"))["error"]["event_id"] == "of-page"
+            made.say(type="session.update", session={"type": "realtime", "tools": []})
+            assert (await made.until("session.updated"))["session"]["tracing"] == "auto"
+
+    realtime.run(story)
 
 
 def test_a_call_is_held_by_who_made_it_or_its_secret(realtime: RealtimeGateway) -> None:

@@ -22,6 +22,7 @@ from gateway.protocols.dialect import (
     SessionReady,
     WireAudio,
 )
+from gateway.protocols.left_out import LeftOut
 from gateway.protocols.native import NativeDialect
 from gateway.protocols.native.asyncapi import INPUT_AUDIO, OUTPUT_AUDIO, document
 from gateway.protocols.native.messages import CLIENT_MESSAGES, parse
@@ -236,6 +237,7 @@ OUTPUTS: tuple[Outgoing, ...] = (
     frames.TurnMetrics(1, 1000, (SPAN,), 3.5, (frames.StageShare("stt", "x", 3.5),)),
     frames.TurnMetrics(1, 1000, (), None),
     frames.Fault(0, "bad_json", "no", fatal=True),
+    LeftOut('{"type":"ready"', 70_000),
 )
 
 

@@ -18,6 +18,7 @@ from gateway.protocols.dialect import (
     Start,
     WireAudio,
 )
+from gateway.protocols.left_out import LeftOut
 from gateway.protocols.native import NativeDialect
 from gateway.protocols.request import SessionRequest
 from pipeline import frames
@@ -142,6 +143,17 @@ READY = SessionReady("s", WireAudio("opus", 48_000), WireAudio("opus", 48_000), 
         (
             frames.Fault(0, "bad_json", "no", fatal=True),
             {"type": "error", "turn": 0, "code": "bad_json", "message": "no", "fatal": True},
+        ),
+        (
+            LeftOut('{"type":"transcript","seq":4,"text":"x', 70_000),
+            {
+                "type": "error",
+                "turn": 0,
+                "code": "message_left_out",
+                "message": "A message of the type transcript was left out: it has 70000 bytes, and"
+                " this connection takes fewer at once (a=max-message-size of the offer).",
+                "fatal": False,
+            },
         ),
     ],
     ids=lambda value: type(value).__name__,

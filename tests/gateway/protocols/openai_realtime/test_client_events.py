@@ -24,8 +24,10 @@ from gateway.protocols.dialect import (
     ProtocolError,
     Respond,
     RespondOutOfBand,
+    Send,
     StopOutOfBand,
 )
+from gateway.protocols.left_out import HEAD, LeftOut
 from gateway.protocols.openai_realtime import conversation
 from gateway.protocols.openai_realtime.events import PLAIN_APPENDS, AppendAudio, read
 from pipeline.frames import AvatarState, ReplyDone, ReplyStarted, ReplyText
@@ -337,6 +339,31 @@ def test_an_error_that_the_gateway_found_is_told_in_the_apis_words() -> None:
     (message,) = client.dialect.refuse(ProtocolError("internal", "the session failed", fatal=True))
     body = {"type": "server_error", "code": "internal", "message": "the session failed"}
     assert json.loads(message)["error"] == body
+
+
+def test_an_answer_that_cannot_be_sent_is_an_error_by_the_event_that_it_answers() -> None:
+    client = StockClient(rtp=True)
+
+    def answer(**session: Any) -> str:
+        event = {"type": "session.update", "session": {"type": "realtime", **session}}
+        asked = json.dumps({**event, "event_id": "mine"}).encode()
+        (send,) = [
+            command for command in client.dialect.parse(asked, 0.0) if isinstance(command, Send)
+        ]
+        return str(send.message)
+
+    def told(text: str) -> tuple[str, str | None, str | None]:
+        return error(client.hear(LeftOut(text[:HEAD], len(text))))
+
+    updated = answer(instructions="Be brief.")
+    assert told(updated) == ("message_left_out", None, "mine")
+    other = json.dumps({"type": "response.output_item.done", "event_id": "event_99"})
+    assert told(other) == ("message_left_out", None, None)
+    again = answer(tracing="auto")
+    assert told(updated)[2] is None, "it answers an earlier event"
+    assert told(again)[2] == "mine"
+    client.send("session.update", session={"type": "realtime"}, event_id="another")
+    assert told(again)[2] is None
 
 
 @given(

@@ -24,6 +24,7 @@ from gateway.protocols.dialect import (
     TypedText,
     WireAudio,
 )
+from gateway.protocols.left_out import LeftOut
 from gateway.protocols.request import InterviewRequest, SessionRequest
 from gateway.protocols.rtvi import Rtvi
 from gateway.protocols.rtvi.functions import LONGEST_CALL_ID
@@ -470,6 +471,9 @@ def test_errors_have_the_name_that_clients_and_the_one_that_servers_use() -> Non
     (error,) = Client().gets(Fault(0, "internal", "the session failed", fatal=True))
     text = "the session failed"
     assert error == {"type": "error", "data": {"error": text, "message": text, "fatal": True}}
+    (error,) = Client().gets(LeftOut('{"label":"rtvi-ai","type":"bot-output","data":{', 70_000))
+    assert error["data"]["message"].startswith("A message of the type bot-output was left out")
+    assert error["data"]["fatal"] is False
 
 
 def test_what_rtvi_has_no_event_for_is_a_server_message_or_nothing() -> None:

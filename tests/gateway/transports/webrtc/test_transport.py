@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 
 from gateway.protocols.dialect import ProtocolError
+from gateway.protocols.left_out import HEAD, LeftOut
 from gateway.protocols.request import SessionRequest
 from gateway.transports.webrtc.transport import (
     LONGEST_MESSAGE_CHARS,
@@ -101,16 +102,32 @@ def test_a_message_that_the_peer_cannot_take_is_left_out_and_the_next_one_is_sen
                 raise ValueError("the peer takes messages up to 10 bytes")
             super().send(message)
 
-    async def story() -> None:
+    class Session:
+        """Tells its client of each message that was left out, by one that is short or is not."""
+
+        def __init__(self, transport: PeerTransport, told: str) -> None:
+            self.left_out: list[LeftOut] = []
+            self._transport, self._told = transport, told
+
+        def emit(self, output: LeftOut) -> None:
+            self.left_out.append(output)
+            self._transport.send(self._told)
+
+    async def story(told: str) -> tuple[list[LeftOut], int]:
         ended: list[bool] = []
         transport, channel = PeerTransport("s", lambda: ended.append(True), waits=True), Narrow()
         transport.send("x" * 11)
         assert transport.opened(channel)  # type: ignore[arg-type]
-        transport.send("y" * 11)
+        session = Session(transport, told)
+        transport.attach(session)  # type: ignore[arg-type]
+        transport.send("ü" * 200)
         transport.send("short")
-        assert (transport.unsent, ended) == (5, [])
+        assert (ended, transport.reads(0.0)) == ([], True)
+        return session.left_out, transport.unsent
 
-    asyncio.run(story())
+    expected = [LeftOut("ü" * HEAD, 400)]
+    assert asyncio.run(story("error")) == (expected, len("error" + "short"))
+    assert asyncio.run(story("too long, too")) == (expected, len("short"))
 
 
 def test_what_was_held_until_the_channel_opened_reaches_sidebands_once() -> None:
