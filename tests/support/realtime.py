@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import itertools
+import wave
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import TypeAdapter
 
 from stages.llm.openai import OpenAIResponder
 from tests.support.event_log import Event, EventLog
+from tests.support.paths import ROOT
 from tests.support.peers import Peer
 from tests.support.webrtc import Doorway
 
@@ -38,6 +40,17 @@ def pcm(speech_ms: int, silence_ms: int = 0, rate_hz: int = RATE_HZ) -> bytes:
     time_s = np.arange(speech_ms * rate_hz // 1000) / rate_hz
     tone = (6000 * np.sin(2 * np.pi * 200 * time_s)).astype("<i2").tobytes()
     return tone + bytes(silence_ms * rate_hz // 1000 * 2)
+
+
+def clip(seconds: int, silence_ms: int = 0, rate_hz: int = RATE_HZ) -> bytes:
+    """The beginning of a fixture's speech, and silence after it: 16 bits, mono."""
+    with wave.open(str(ROOT / "fixtures/audio/software-engineer-1.wav")) as file:
+        assert file.getnchannels() == 1
+        own_hz = file.getframerate()
+        samples = np.frombuffer(file.readframes(seconds * own_hz), "<i2").astype(np.float64)
+    places = np.arange(len(samples) * rate_hz // own_hz) * own_hz / rate_hz
+    speech: bytes = np.interp(places, np.arange(len(samples)), samples).astype("<i2").tobytes()
+    return speech + pcm(0, silence_ms, rate_hz)
 
 
 def loudness(audio: bytes) -> int:

@@ -72,9 +72,13 @@ class RtviClient:
         await self.send("client-ready", {"version": "2.1.0", "about": {"library": library}})
         return self.messages[await self.until("bot-ready")]
 
-    async def speak(self, ms: int = 400, silence_ms: int = 1000) -> None:
-        """Speech and then silence, at the pace of a microphone."""
-        for audio in [SPEECH] * (ms // 20) + [SILENCE] * (silence_ms // 20):
+    async def speak(self, ms: int = 400, silence_ms: int = 1000, clip: bytes | None = None) -> None:
+        """Speech, or this clip at 16 kHz, and then silence, at the pace of a microphone."""
+        size = len(SPEECH)
+        said = [SPEECH] * (ms // 20)
+        if clip is not None:
+            said = [clip[at : at + size] for at in range(0, len(clip) - size + 1, size)]
+        for audio in said + [SILENCE] * (silence_ms // 20):
             sent = {"name": "audio", "audio": audio, "sample_rate": 16_000, "num_channels": 1}
             await self.socket.send(Frame(audio=sent).SerializeToString())
             await asyncio.sleep(0.02)

@@ -1,7 +1,6 @@
 """openai-python's Live client against a real server: turns, interruptions, mutes and endings."""
 
 import asyncio
-import wave
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,8 +13,7 @@ from stages.fakes import FakeSynthesizer
 from tests.support.gateway import PATIENCE_S
 from tests.support.live import DELTA, LiveTalk, live
 from tests.support.openai_peer import STORY
-from tests.support.paths import ROOT
-from tests.support.realtime import RealtimeGateway, loudness, pcm
+from tests.support.realtime import RealtimeGateway, clip, loudness, pcm
 
 pytestmark = pytest.mark.slow  # spoken in real time
 
@@ -23,16 +21,6 @@ SAID = "I like to build things that last"
 """What the transcriber of these tests understands of any speech."""
 
 REPLY = f"You said {SAID}."
-
-
-def clip() -> bytes:
-    """Two seconds of a fixture at 24 kHz, and silence that ends the turn."""
-    with wave.open(str(ROOT / "fixtures/audio/software-engineer-1.wav")) as file:
-        rate_hz = file.getframerate()
-        samples = np.frombuffer(file.readframes(2 * rate_hz), "<i2").astype(np.float64)
-    times = np.arange(int(len(samples) * 24_000 / rate_hz)) * rate_hz / 24_000
-    at_24k = np.interp(times, np.arange(len(samples)), samples).astype("<i2").tobytes()
-    return at_24k + pcm(0, 1500)
 
 
 def test_two_turns_of_a_fixture_are_understood_and_answered_aloud(
@@ -43,7 +31,7 @@ def test_two_turns_of_a_fixture_are_understood_and_answered_aloud(
     async def story() -> None:
         async with live(realtime, instructions="Be brief.") as talk:
             for turn in (1, 2):
-                await talk.append(clip())
+                await talk.append(clip(2, 1500))
                 await talk.until("session.input_transcript.delta")
                 await talk.quiet()
                 assert talk.understood() == " ".join([SAID] * turn)

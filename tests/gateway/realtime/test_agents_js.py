@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from gateway.interviews.sessions import load
 from stages.fakes import FakeSynthesizer
 from tests.support.agents import IN_CI, MISSING, agent
 from tests.support.openai_peer import STORY
-from tests.support.realtime import RealtimeGateway
+from tests.support.realtime import RealtimeGateway, clip
 
 pytestmark = [
     pytest.mark.slow,
@@ -16,19 +17,27 @@ pytestmark = [
 ]
 
 SAID = "I like to build things that last"
+ROLES = ["assistant", "user", "assistant"]
 
 
-def test_speech_is_in_the_history_and_the_reply_is_heard(realtime: RealtimeGateway) -> None:
+def test_two_turns_of_a_fixture_are_in_the_history_and_the_replies_are_heard(
+    realtime: RealtimeGateway,
+) -> None:
     realtime.chat("parrot")
 
     async def story() -> None:
         async with agent(realtime.port) as client:
             await client.until("connected")
-            await client.speak()
-            reply = ("assistant", f"You said {SAID}.")
-            await client.history(lambda lines: lines == [("user", SAID), reply])
-            assert (await client.until("audio_stopped"))["heard"] > 48 * 100
-        assert realtime.asked() == [[{"role": "user", "content": SAID}]]
+            both = [("user", SAID), ("assistant", f"You said {SAID}.")]
+            for turn in (1, 2):
+                await client.speak(audio=clip(2, 800))
+                await client.history(lambda lines, told=both * turn: lines == told)
+                await client.until(
+                    "audio_stopped", lambda line, least=48 * 100 * turn: line["heard"] > least
+                )
+        said, reply = {"role": "user", "content": SAID}, f"You said {SAID}."
+        told = [said, {"role": "assistant", "content": reply}, said]
+        assert realtime.asked() == [[said], told]
         instructions = realtime.requests()[0]["messages"][0]
         assert instructions == {"role": "system", "content": "Be brief."}
         assert not [line for line in client.lines if line["type"] == "error"]
@@ -47,11 +56,12 @@ def test_speech_interrupts_and_the_client_truncates(realtime: RealtimeGateway) -
             await client.event("response.output_audio_transcript.delta")
             await asyncio.sleep(0.8)  # some of it is heard
             await client.speak(1000)
-            await client.until("interrupted")
+            assert (await client.until("interrupted"))["response"].startswith("resp_")
             cut = await client.event("conversation.item.truncated")
             assert 0 < cut["audio_end_ms"] < 12 * 300
             await client.event("input_audio_buffer.speech_stopped")
             await client.history(lambda lines: ("user", SAID) in lines)
+        assert not [line for line in client.lines if line["type"] == "late"]
         asked, heard, said = realtime.asked()[-1]
         assert asked["content"] == "Tell me a story"
         assert STORY.startswith(heard["content"])
@@ -141,6 +151,29 @@ def test_a_reply_is_interrupted_by_the_application(realtime: RealtimeGateway) ->
 def _twice(history: list[dict[str, Any]]) -> bool:
     """Both messages are answered."""
     return [item.get("role") for item in history] == ["user", "assistant"] * 2
+
+
+def test_a_client_that_connects_again_goes_on_with_its_interview(
+    realtime: RealtimeGateway,
+) -> None:
+    realtime.synthesizer = FakeSynthesizer(ms_per_word=20)
+
+    async def story() -> None:
+        for text in ("I measure it.", "I ask people."):
+            async with agent(realtime.port, model="interview", session_id="mine") as client:
+                assert (await client.event("session.created"))["session"]["id"] == "mine"
+                await client.until("connected")
+                await client.until("audio_stopped")
+                await client.tell(text=text)
+                await client.history(lambda lines: [role for role, _ in lines] == ROLES)
+            while realtime.app.state.runtime.live.connections:
+                await asyncio.sleep(0.02)
+        record, _ = await load(realtime.app.state.runtime.store, "mine")
+        assert record.interview is not None
+        told = [line["content"] for line in record.interview["messages"] if line["role"] == "user"]
+        assert told[1:] == ["I measure it.", "I ask people."]  # the first asks to begin
+
+    realtime.run(story)
 
 
 def test_a_wrong_key_is_refused(realtime: RealtimeGateway) -> None:

@@ -1,17 +1,14 @@
 """openai-python against a real server: turns that are spoken, and replies that are heard."""
 
 import asyncio
-import wave
 from typing import Any
 
-import numpy as np
 import pytest
 
 from gateway.interviews.sessions import load
 from stages.fakes import FakeSynthesizer
 from tests.support.openai_peer import STORY
-from tests.support.paths import ROOT
-from tests.support.realtime import RealtimeGateway, Talk, loudness, manual, pcm, server_vad
+from tests.support.realtime import RealtimeGateway, Talk, clip, loudness, manual, pcm, server_vad
 
 pytestmark = pytest.mark.slow  # spoken in real time
 
@@ -87,6 +84,7 @@ def test_speech_interrupts_and_only_what_was_heard_is_remembered(
                 await talk.until("response.output_audio.delta")
             speaking = asyncio.create_task(talk.speak_live(1000))
             await talk.until("input_audio_buffer.speech_started")
+            began = talk.passed
             cut = await talk.done()
             assert (cut["status"], cut["status_details"]["reason"]) == (
                 "cancelled",
@@ -103,6 +101,10 @@ def test_speech_interrupts_and_only_what_was_heard_is_remembered(
             kept = (await talk.until("conversation.item.retrieved"))["item"]["content"]
             assert kept == [{"type": "output_audio", "transcript": "One two"}]
             await speaking
+            await talk.until("response.output_audio.delta")
+            late = [event for event in talk.events[began:] if event["type"].endswith("audio.delta")]
+            assert late
+            assert cut["id"] not in {event["response_id"] for event in late}
         last = realtime.asked()[-1]
         assert last == [
             {"role": "user", "content": SAID},
@@ -313,7 +315,9 @@ def test_the_format_changes_in_the_middle(realtime: RealtimeGateway) -> None:
 
 
 @pytest.mark.slow
-def test_two_questions_of_an_interview_are_stored(realtime: RealtimeGateway) -> None:
+def test_an_interview_goes_on_after_its_line_broke_and_both_answers_are_stored(
+    realtime: RealtimeGateway,
+) -> None:
     async def answered(talk: Talk) -> None:
         """The interviewer has asked, and the answer is spoken."""
         assert (await talk.done())["status"] == "completed"
@@ -326,6 +330,12 @@ def test_two_questions_of_an_interview_are_stored(realtime: RealtimeGateway) -> 
             created = talk.of("session.created")[0]["session"]
             assert created["id"] == "two-questions"
             await answered(talk)
+            talk.connection._connection.transport.abort()  # the line breaks
+            await talk.reader
+        while realtime.app.state.runtime.live.connections:
+            await asyncio.sleep(0.02)
+        async with realtime.talk("interview", server_vad(), extra_query=query) as talk:
+            assert talk.of("session.created")[0]["session"]["id"] == "two-questions"
             await answered(talk)
             assert (await talk.done())["status"] == "completed"
         record, _ = await load(realtime.app.state.runtime.store, "two-questions")
@@ -337,22 +347,20 @@ def test_two_questions_of_an_interview_are_stored(realtime: RealtimeGateway) -> 
     realtime.run(story)
 
 
-@pytest.mark.slow
-def test_a_fixture_clip_is_heard_to_its_end(realtime: RealtimeGateway) -> None:
+def test_two_turns_of_a_fixture_are_heard_to_their_end(realtime: RealtimeGateway) -> None:
     realtime.chat("parrot")
-    with wave.open(str(ROOT / "fixtures/audio/software-engineer-1.wav")) as file:
-        assert file.getnchannels() == 1
-        rate_hz = file.getframerate()
-        clip = np.frombuffer(file.readframes(4 * rate_hz), "<i2").astype(np.float64)
-    times = np.arange(int(len(clip) * 24_000 / rate_hz)) * rate_hz / 24_000
-    at_24k = np.interp(times, np.arange(len(clip)), clip).astype("<i2").tobytes()
 
     async def story() -> None:
         async with realtime.talk(session=server_vad(silence_duration_ms=700)) as talk:
-            await talk.append(at_24k + pcm(0, 1200))
-            stopped = await talk.until("input_audio_buffer.speech_stopped")
-            assert stopped["audio_end_ms"] > 1000
-            assert (await talk.done())["status"] == "completed"
-            assert loudness(bytes(talk.audio)) > 5000
+            for turn in range(2):
+                await talk.append(clip(4, 1200))
+                stopped = await talk.until("input_audio_buffer.speech_stopped")
+                assert stopped["audio_end_ms"] > turn * 5200 + 1000
+                talk.audio.clear()
+                assert (await talk.done())["status"] == "completed"
+                assert loudness(bytes(talk.audio)) > 5000
+        said, reply = {"role": "user", "content": SAID}, f"You said {SAID}."
+        told = [said, {"role": "assistant", "content": reply}, said]
+        assert realtime.asked() == [[said], told]
 
     realtime.run(story)

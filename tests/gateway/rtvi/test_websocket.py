@@ -10,6 +10,7 @@ from websockets.exceptions import InvalidStatus
 from stages.fakes import FakeSynthesizer
 from tests.support.gateway import Gateway
 from tests.support.pipecat_schema import Frame
+from tests.support.realtime import clip
 from tests.support.rtvi import RtviClient, rtvi_client
 
 SAID = "I like to build things that last"
@@ -27,7 +28,7 @@ async def greeted(client: RtviClient) -> int:
 
 
 @pytest.mark.slow
-def test_two_spoken_turns_and_a_typed_one(gateway: Gateway) -> None:
+def test_two_spoken_turns_of_a_fixture_and_a_typed_one(gateway: Gateway) -> None:
     async def story() -> None:
         async with rtvi_client(gateway.port, "/ws-client/mine?role=Data%20Analyst") as client:
             assert (await client.ready())["data"]["version"] == "2.1.0"
@@ -39,7 +40,7 @@ def test_two_spoken_turns_and_a_typed_one(gateway: Gateway) -> None:
             assert first.index("bot-llm-started") < first.index("bot-tts-text")
             assert first.index("bot-started-speaking") < first.index("bot-stopped-speaking")
             for _ in range(2):
-                await client.speak()
+                await client.speak(clip=clip(2, rate_hz=16_000))
                 said = await client.until("user-transcription", since, final=True, text=SAID)
                 assert "user-started-speaking" in client.types(since)
                 since = await client.until("bot-stopped-speaking", said)

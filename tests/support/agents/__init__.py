@@ -50,9 +50,9 @@ class Agent:
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
         await self._process.stdin.drain()
 
-    async def speak(self, ms: int = 400, silence_ms: int = 800) -> None:
-        """Speech and silence at the pace of a microphone."""
-        audio, piece = pcm(ms, silence_ms), RATE_HZ // 10
+    async def speak(self, ms: int = 400, silence_ms: int = 800, audio: bytes | None = None) -> None:
+        """Speech and silence, or this `audio`, at the pace of a microphone."""
+        audio, piece = audio or pcm(ms, silence_ms), RATE_HZ // 10
         for at in range(0, len(audio), piece):
             await self.tell(audio=base64.b64encode(audio[at : at + piece]).decode())
             await asyncio.sleep(piece / 2 / RATE_HZ)

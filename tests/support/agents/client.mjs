@@ -28,9 +28,17 @@ const session = new RealtimeSession(agent, { transport, model: 'test' });
 transport.on('*', (event) => {
   if (event.type !== 'response.output_audio.delta') say('event', { event });
 });
-let heard = 0;
-session.on('audio', (event) => { heard += event.data.byteLength; });
-session.on('audio_interrupted', () => say('interrupted', { heard }));
+let heard = 0, speaks = null;
+const cut = new Set();
+session.on('audio', (event) => {
+  heard += event.data.byteLength;
+  speaks = event.responseId;
+  if (cut.has(speaks)) say('late', { response: speaks });
+});
+session.on('audio_interrupted', () => {
+  cut.add(speaks);
+  say('interrupted', { heard, response: speaks });
+});
 session.on('audio_stopped', () => say('audio_stopped', { heard }));
 session.on('history_updated', (history) => say('history', { history }));
 session.on('error', (error) => say('error', { error: String(error?.error?.message ?? error?.message ?? JSON.stringify(error)) }));
