@@ -28,7 +28,7 @@ from tests.support.paths import ROOT
 
 
 class Microphone(MediaStreamTrack):
-    """48 kHz in real time: silence, and a tone for as long as `speak` says."""
+    """48 kHz in real time: silence, and a tone for as long as `speak` says, or what `say` says."""
 
     kind = "audio"
 
@@ -37,9 +37,14 @@ class Microphone(MediaStreamTrack):
         self._at: float | None = None
         self._sent = 0
         self._speech = 0
+        self._clip = b""
 
     def speak(self, ms: int) -> None:
         self._speech = ms // 20
+
+    def say(self, clip: bytes) -> None:
+        """Send this clip of 16 bits, mono, from now on."""
+        self._clip = clip
 
     async def recv(self) -> AudioFrame:
         if self.readyState != "live":
@@ -53,6 +58,9 @@ class Microphone(MediaStreamTrack):
         if self._speech:
             self._speech -= 1
             pcm = (6000 * np.sin(2 * np.pi * np.arange(960) / 240)).astype(np.int16)
+        elif len(self._clip) >= 1920:
+            pcm = np.frombuffer(self._clip[:1920], np.int16)
+            self._clip = self._clip[1920:]
         frame = AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = 48000
         frame.pts = self._sent

@@ -16,6 +16,7 @@ from gateway.transports.webrtc import link
 from gateway.transports.webrtc.aioice_private import IceRestart
 from stages.fakes import FakeSynthesizer
 from tests.support.gateway import PATIENCE_S
+from tests.support.realtime import clip
 from tests.support.webrtc import Doorway, emptied
 from tests.support.whip import FRAGMENT, WhipPeer, encoder, player
 
@@ -66,7 +67,7 @@ def test_two_turns_are_spoken_by_whip_and_heard_by_the_candidate_and_an_observer
                             await listener.hears()
                             await listener.hears_nothing()
                             listener.loudness.clear()
-                        microphone.speak(600)
+                        microphone.say(clip(2, rate_hz=48_000))
                         await said(http, session_id, turn)
                     for listener in (candidate, observer):
                         await listener.hears()
