@@ -142,6 +142,48 @@ def test_an_offer_to_speak_that_cannot_be_answered(
     told(doorway, story)
 
 
+HIDDEN = (404, "no_such_session")
+
+
+@pytest.mark.parametrize(
+    ("way", "offer", "wanted"),
+    [
+        ("whip", SPOKEN, [HIDDEN, HIDDEN, (400, "invalid_offer")]),
+        ("whep", HEARD, [HIDDEN, (401, "access_required"), (409, "not_live")]),
+    ],
+    ids=["whip", "whep"],
+)
+def test_who_has_another_session_neither_speaks_nor_listens(
+    doorway: Doorway, way: str, offer: str, wanted: list[tuple[int, str]]
+) -> None:
+    """The last of the credentials is of this session: it opens it, but the rest is missing."""
+    doorway.settings["api_keys"] = KEY
+
+    async def story(client: httpx.AsyncClient) -> None:
+        key = {"authorization": f"Bearer {KEY}"}
+        new = {"role": "Data Analyst", "totalQuestions": 3}
+        mine, others = [
+            (await client.post("/api/sessions", json=new, headers=key)).json() for _ in range(2)
+        ]
+        client.cookies.clear()
+        asked = {"session_id": others["session_id"]}
+        ticket = (await client.post("/api/tickets", json=asked, headers=key)).json()["value"]
+        found = []
+        for held, sdp in (
+            (others["access"]["value"], offer),
+            (ticket, offer),
+            (mine["access"]["value"], "v=0"),
+        ):
+            headers = {**SDP, "authorization": f"Bearer {held}"}
+            path = f"/{way}/{mine['session_id']}"
+            answer = await client.post(path, content=sdp, headers=headers)
+            found.append(refused(answer)[:2])
+        assert found == wanted
+        assert len(doorway.peers()) == 0
+
+    told(doorway, story)
+
+
 @pytest.mark.parametrize("direction", ["sendonly", "sendrecv"])
 @pytest.mark.parametrize("codec", ["H264/90000", "VP8/90000", "AV1/90000", ""])
 def test_the_picture_of_an_encoder_is_rejected_alone(
@@ -322,8 +364,12 @@ def test_those_who_come_at_once_do_not_pass_the_limit_of_the_process(doorway: Do
         (offered(sound("inactive")), (422, "unusable_offer")),
         (HEARD.replace("opus", "PCMU"), (422, "unusable_offer")),
         ("v=0", (400, "invalid_offer")),
+        (
+            offered(*(sound("recvonly", str(number)) for number in range(30))),
+            (422, "unusable_offer"),
+        ),
     ],
-    ids=["speaks", "inactive", "codec", "short"],
+    ids=["speaks", "inactive", "codec", "short", "30 sections"],
 )
 def test_an_offer_to_listen_that_cannot_be_answered_takes_no_place(
     doorway: Doorway, offer: str, wanted: tuple[int, str]

@@ -234,6 +234,10 @@ def test_the_result_of_a_function_waits_for_the_reply_that_called_it() -> None:
     )
     unknown = client.send("response.item.create", item={**result, "call_id": "c9"})
     assert error(unknown) == ("invalid_tool_call_id", "item.call_id")
+    long = client.send("response.item.create", item={**result, "output": "x" * 70_000})
+    assert error(long) == ("invalid_value", "item.output")
+    longer = client.send("response.item.create", item={**result, "output": "x" * 5_000_000})
+    assert error(longer) == ("event_too_long", None)
     assert of(client.hear(ToolCall(2, "c3", "f", "{}")), "session.delegation.created")
 
 

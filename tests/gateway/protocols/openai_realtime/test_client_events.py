@@ -192,6 +192,18 @@ REFUSED: list[tuple[str, dict[str, Any], str, str | None]] = [
     ),
     (
         "conversation.item.create",
+        {"item": {"type": "function_call_output", "call_id": "none", "output": "x" * 70_000}},
+        "invalid_value",
+        "item.output",
+    ),
+    (
+        "conversation.item.create",
+        {"item": {"type": "function_call_output", "call_id": "none", "output": "x" * 5_000_000}},
+        "event_too_long",
+        None,
+    ),
+    (
+        "conversation.item.create",
         {
             "previous_item_id": "none",
             "item": {"type": "message", "role": "user", "content": []},
