@@ -11,9 +11,14 @@ from gateway.live.ingress import SHORTEST_MS, Flooded, IngressPacer
 from gateway.live.ingress_timer import IngressTimer
 from gateway.live.transport import Media, P, Transport
 from gateway.media.codecs import RefusedAudio
-from gateway.protocols.dialect import Command, ProtocolError, Reconfigure
+from gateway.protocols.dialect import AnswerToolCall, Command, ProtocolError, Reconfigure
 from pipeline.frames import Samples
 from pipeline.session import Session
+from pipeline.tool_rounds import MOST_CALLS_A_ROUND, MOST_ROUNDS
+
+MOST_EARLY_RESULTS = MOST_ROUNDS * MOST_CALLS_A_ROUND
+"""The most results of functions that wait for the session: as many as one reply, whose client has
+come back over a new line, can have asked for. Each may have 64 KiB."""
 
 
 class ClientInput(Generic[P]):
@@ -47,6 +52,7 @@ class ClientInput(Generic[P]):
         self._session: Session | None = None
         self._audience: Audience | None = None
         self._early: deque[P | Command] = deque()  # bounded by the pacer's counting
+        self._early_results = 0  # of functions, among all that was early
         self._readers = AudioReaders(media.reader)
         self.pacer: IngressPacer[P] = IngressPacer(self._feed, obey)
         self._timer = IngressTimer(self.pacer, transport, leaving)
@@ -104,7 +110,15 @@ class ClientInput(Generic[P]):
     # --- before the session, and after the line was lost -------------------------------------
 
     def keep(self, command: Command) -> None:
-        """Keep a command until the session is open."""
+        """Keep a command until the session is open.
+
+        Raises `ProtocolError` for more results of functions than a reply can wait for.
+        """
+        if isinstance(command, AnswerToolCall):
+            if self._early_results == MOST_EARLY_RESULTS:
+                text = f"at most {MOST_EARLY_RESULTS} calls can wait for a result"
+                raise ProtocolError("no_such_call", text)
+            self._early_results += 1
         self._early.append(command)
 
     def join(self, session: Session, audience: Audience | None) -> None:

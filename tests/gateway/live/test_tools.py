@@ -1,11 +1,14 @@
 """The functions of one session: which it has, and results of those that its client runs."""
 
 import asyncio
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from gateway.live.client_input import MOST_EARLY_RESULTS, ClientInput
 from gateway.live.tools import MOST_ENDED, ClientTools, session_tools
-from gateway.protocols.dialect import ProtocolError, ToolCallEnded
+from gateway.protocols.dialect import AnswerToolCall, ProtocolError, ToolCallEnded, TypedText
 from gateway.protocols.tool_wish import ToolWish
 from gateway.providers.tools import ServerTool, ServerTools
 from pipeline.frames import ToolCall
@@ -83,6 +86,30 @@ def test_the_client_is_told_that_its_result_is_waited_for_no_longer() -> None:
 
 def calls_of(told: list[ToolCall | ToolCallEnded]) -> list[ToolCall]:
     return [output for output in told if isinstance(output, ToolCall)]
+
+
+def test_results_before_the_session_are_as_many_as_a_reply_can_wait_for() -> None:
+    async def story() -> None:
+        nothing: Any = Mock()
+        early = ClientInput[bytes](
+            nothing,
+            nothing,
+            asyncio.Event(),
+            asyncio.Event(),
+            obey=nothing,
+            complain=nothing,
+            flooded=nothing,
+        )
+        results = [AnswerToolCall(f"call_{n}", "x") for n in range(MOST_EARLY_RESULTS)]
+        for result in results:
+            early.keep(result)
+        with pytest.raises(ProtocolError) as refused:
+            early.keep(AnswerToolCall("call_more", "x"))
+        assert (refused.value.code, refused.value.fatal) == ("no_such_call", False)
+        early.keep(TypedText("Hello"))
+        assert early.handed_over() == (*results, TypedText("Hello"))
+
+    run_virtual(story())
 
 
 def test_a_result_that_comes_too_late_is_ignored_and_one_of_no_call_is_refused() -> None:
