@@ -85,6 +85,7 @@ export class Offer {
   /** `go()` and `forget()` are what the person chooses. */
   constructor(at, { go, forget }) {
     this.at = at;
+    this.session = null; // of which the words tell
     at("offer-go").addEventListener("click", go);
     at("offer-forget").addEventListener("click", () => {
       forget();
@@ -93,13 +94,15 @@ export class Offer {
     });
   }
 
-  /** What the server has stored of it, undefined where that is not known. */
-  describe(found) {
+  /** What the server has stored of the session, undefined where that is not known. */
+  describe(session, found) {
+    this.shown(true);
+    if (found === undefined && session === this.session) return;
+    this.session = session;
     const role = found ? ` for ${found.role}` : "";
     const asked = found?.interview?.currentQuestion ?? 0;
     const reached = asked > 0 ? `, at question ${asked} of ${found.totalQuestions}` : "";
     this.at("offer-words").textContent = `You have an interview${role} that is not over${reached}.`;
-    this.shown(true);
   }
 
   shown(wanted) {

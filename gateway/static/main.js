@@ -292,8 +292,14 @@ function failed(words) {
   rest();
   line.none("failed", "Not connected");
   at("setup-notice").textContent = words;
-  offer.shown(kept.interview !== null);
+  offered();
   view("setup");
+}
+
+/** Offer the interview that is kept, where there is one. */
+function offered() {
+  if (kept.interview === null) offer.shown(false);
+  else offer.describe(kept.interview.session);
 }
 
 /** The interview is over; one that `broke` off is kept, and can be gone on with. */
@@ -305,9 +311,10 @@ async function over(id, words, broke = false) {
   at("go-on").disabled = busy; // until it has been closed
   await ended?.close();
   rest();
-  if (broke) return;
   const chosen = kept.interview?.chosen;
-  kept.forget();
+  if (!broke) kept.forget();
+  offered();
+  if (broke) return;
   const made = await loaded.report(id);
   if (interview !== ended) return; // there is another one by now
   if (!made.known) kept.begin(id, chosen); // the page, loaded again, asks again
@@ -345,7 +352,7 @@ async function find() {
     conversation.restore((await gateway.transcript(id)) ?? [], []);
     return over(id, "");
   }
-  offer.describe(found);
+  offer.describe(id, found);
   if (!kept.here) return;
   if (audible()) return enter(goOn);
   // Nobody would hear the interviewer before the next click: so that click is waited for.

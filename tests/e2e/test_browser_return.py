@@ -16,6 +16,7 @@ pytestmark = browser_tests
 WAYS = ("webrtc", "websocket")
 STATE = "document.querySelector('#line').dataset.state"
 LOST = "Connection lost. Trying again…"
+SILENT = "The line is silent"
 BACK = "Back in your interview"
 SAID = f"{ANSWERS}.map((li) => li.querySelector('p').textContent)"
 NOTES = f"{ANSWERS}.map((li) => li.querySelector('small').textContent)"
@@ -24,8 +25,19 @@ MAY_SOUND = "navigator.getAutoplayPolicy?.('audiocontext') === 'allowed'"
 
 GO_BACK = "document.querySelector('#go-on')"
 NOTICE = "document.querySelector('#mic-notice').textContent"
-SILENT_S = 8.0
-"""Within which a silent line is told. It takes two, but a browser by itself ten or more."""
+SOON_MS = 2000
+"""Within which a dead or silent line has to be told; a browser by itself takes ten seconds."""
+
+WATCH = """(() => {
+  const places = ["line-words", "mood"].map((id) => document.getElementById(id));
+  globalThis.told = {};
+  const look = () => {
+    for (const { textContent: words } of places) told[words] ??= Date.now();
+  };
+  for (const place of places) new MutationObserver(look).observe(place, { childList: true });
+})()"""
+"""When the words at the top of the page and under the face were there first, in `told`: on the
+clock of the machine, which the test reads, too."""
 
 ANSWER = "I measured both designs, and we took the faster one."
 
@@ -34,6 +46,13 @@ def answer(page: Page, text: str) -> None:
     page.look("document.querySelector('#answer').focus()")
     page.type(text)
     page.press("Enter", 13)
+
+
+def lost_ms(page: Page, since: float) -> float:
+    """From a moment of this process's clock until the page said that its line is lost."""
+    page.until(f"told['{LOST}'] && told['{SILENT}']")
+    told: float = page.look(f"Math.max(told['{LOST}'], told['{SILENT}'])")
+    return told - since * 1000
 
 
 def begun(page: Page, url: str, way: str, *, counted: bool = False) -> str:
@@ -98,11 +117,11 @@ def test_a_killed_server_is_noticed_and_what_was_typed_reaches_the_next_one(
         with gateway(tmp_path, port, **LOOPBACK) as server:
             session = begun(page, f"http://127.0.0.1:{port}/", way)
             page.until(f"{REPLIES}.length === 2")
+            page.look(WATCH)
+            killed = time.time()
             server.kill()
-            killed = time.monotonic()
             answer(page, "Nobody has read this yet.")
-            page.until(f"{LINE} === '{LOST}'")
-            noticed_s = time.monotonic() - killed
+            assert lost_ms(page, killed) < SOON_MS
         assert page.look(NOTES)[-1] in ("not sent yet", "typed")
         with gateway(tmp_path, port, **LOOPBACK):
             page.until(f"{STATE} === 'live'", 30)
@@ -113,7 +132,6 @@ def test_a_killed_server_is_noticed_and_what_was_typed_reaches_the_next_one(
             assert said == [ANSWER, "Nobody has read this yet."] or (
                 said == [ANSWER] and kept == "Nobody has read this yet."
             )
-        assert noticed_s < 6, "the page asks after 1.5 s; a browser alone says so after eight"
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -124,12 +142,13 @@ def test_a_server_that_stalls_for_ten_seconds_finds_the_same_interview(
     with gateway(tmp_path, port, **LOOPBACK) as server, deaf.page() as page:
         session = begun(page, f"http://127.0.0.1:{port}/", way)
         page.until(f"{REPLIES}.length === 2")
+        page.look(WATCH)
+        stopped = time.time()
         os.kill(server.pid, signal.SIGSTOP)
         try:
             answer(page, "Nobody has read this yet.")
-            page.until(f"{LINE} === '{LOST}'", SILENT_S)
+            assert lost_ms(page, stopped) < SOON_MS
             assert page.look(NOTES)[-1] == "not sent yet"
-            page.until("document.querySelector('#mood').textContent === 'The line is silent'")
             time.sleep(10)
         finally:
             os.kill(server.pid, signal.SIGCONT)
@@ -147,10 +166,12 @@ def test_a_line_that_is_silent_for_seconds_goes_on_and_nothing_is_sent_twice(
         begun(page, f"http://127.0.0.1:{port}/", "websocket")
         page.until(f"{REPLIES}.length === 2")
         page.look("globalThis.before = parley.call.transport")
+        page.look(WATCH)
+        stopped = time.time()
         os.kill(server.pid, signal.SIGSTOP)
         try:
             answer(page, "It was on its way.")
-            page.until(f"{LINE} === '{LOST}'", SILENT_S)
+            assert lost_ms(page, stopped) < SOON_MS
             time.sleep(1)
         finally:
             os.kill(server.pid, signal.SIGCONT)
@@ -159,6 +180,36 @@ def test_a_line_that_is_silent_for_seconds_goes_on_and_nothing_is_sent_twice(
         page.until(f"{REPLIES}.length === 3")
         assert page.look("parley.call.transport === before")
         assert page.look(SAID) == [ANSWER, "It was on its way."]
+
+
+BUSY = """(() => {
+  const { pulse } = parley.call;
+  const { ask } = pulse;
+  pulse.ask = () => {
+    ask();
+    pulse.ask = ask;
+    const began = performance.now();
+    while (performance.now() < began + 1100);
+    globalThis.looked = pulse.lookedAt;
+  };
+})()"""
+"""Once, from the moment at which it asks the server, the page does nothing else for 1.1 s. Firefox
+runs a timer that is late before it reads an answer that came earlier."""
+
+
+@pytest.mark.firefox
+def test_a_busy_page_reads_what_has_come_before_it_calls_the_line_silent(
+    url: str, deaf: Browser
+) -> None:
+    with deaf.page() as page:
+        start(page, url, way="websocket")
+        page.until("parley.speaker.cursor()?.ms > 300")
+        page.press("Escape", 27)
+        page.until("parley.speaker.cursor() === null")
+        page.look("new Promise((resolve) => setTimeout(resolve, 1000))")  # it says no more
+        page.look(f"{STATES}; {BUSY}")
+        page.until("globalThis.looked && parley.call.pulse.lookedAt > looked + 1200")
+        assert page.look("states") == []
 
 
 GO_ON = "document.querySelector('#offer-go')"
@@ -239,6 +290,27 @@ def test_who_wants_another_interview_is_not_asked_again(url: str, deaf: Browser)
         reload(page)
         page.until("globalThis.parley?.face")
         assert page.look(f"{GO_ON}.checkVisibility()") is False
+
+
+def test_an_interview_that_broke_off_is_offered_until_it_is_over(url: str, deaf: Browser) -> None:
+    shown = f"{GO_ON}.checkVisibility()"
+    with deaf.page() as page:
+        session = begun(page, url, "websocket", counted=True)
+        page.look("parley.call.handlers.state('failed', 'The server does not answer.', '')")
+        page.until(
+            "document.body.dataset.view === 'ended' && !document.querySelector('#start').disabled"
+        )
+        page.click("#again")
+        assert page.look(shown)
+        words = page.look("document.querySelector('#offer-words').textContent")
+        assert words == "You have an interview that is not over."
+        page.click("#offer-go")
+        page.until(f"{STATE} === 'live'")
+        assert page.look("parley.call.session") == session
+        page.click("#end")
+        page.until("!document.querySelector('#report').hidden")
+        page.click("#again")
+        assert page.look(shown) is False
 
 
 SENT = """

@@ -102,7 +102,9 @@ def test_the_cursor_is_where_the_sound_is(
 LEAVE = """(async () => {
   const { speaker } = parley;
   const other = speaker.spare?.context;
+  const port = speaker.spare?.node.port;
   await speaker.listen(null);
+  port?.onmessage({ data: { level: 1 } }); // one more of its messages was on its way
   return [speaker.remote, speaker.spare, other?.state ?? "none"];
 })()"""
 HANG = """(async () => {

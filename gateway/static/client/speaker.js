@@ -91,15 +91,17 @@ export class Speaker {
       await context.close();
       return this.spare;
     }
-    this.spare = { context, node, level: 0 };
+    const spare = { context, node, level: 0 };
+    this.spare = spare;
     this.watch(context);
     this.use(this.sink);
     node.port.onmessage = ({ data }) => {
-      this.spare.level = data.level;
+      if (this.spare !== spare) return; // what was on its way when it was left
+      spare.level = data.level;
       this.loudest = Math.max(this.loudest, data.level); // no piece is played here
       this.sounded(data, context);
     };
-    return this.spare;
+    return spare;
   }
 
   /** No remote voice is left to hear in the other context. */

@@ -18,7 +18,7 @@ const TRIES = 3;
 const HANDSHAKE_MS = 10000; // browsers wait for minutes
 const AGAIN_MS = 400;
 const EVERY_MS = 500;
-const SILENT_MS = 1500; // with the next look it is told within two seconds
+const SILENT_MS = 1500; // to be told within two seconds: a busy page is late
 const SLEPT_MS = 1200; // between two looks: this page was asleep, and nobody was asked meanwhile
 const MOST_UNSENT_BYTES = 64000; // two seconds: a line that slow is better given fresh audio
 
@@ -170,6 +170,7 @@ export class Pulse {
     this.silent = false;
     this.heardAt = this.lookedAt = performance.now();
     this.timer = setInterval(() => this.#look(), EVERY_MS);
+    this.due = null; // the timer for the moment of silence, where it is before the next look
     ask();
   }
 
@@ -185,14 +186,29 @@ export class Pulse {
     const now = performance.now();
     if (now - this.lookedAt > SLEPT_MS) this.heardAt = now;
     this.lookedAt = now;
-    if (!this.silent && now - this.heardAt >= SILENT_MS) {
-      this.silent = true;
-      this.changed(true);
-    }
+    this.#wait(now);
     this.ask();
+  }
+
+  /** Judge when the silence has lasted; where that is after the next look, the next look sees to it. */
+  #wait(now) {
+    clearTimeout(this.due);
+    const left = Math.max(0, this.heardAt + SILENT_MS - now);
+    // What came while the page was busy is read before a timer that is made only then.
+    const judge = () => { this.due = setTimeout(() => this.#judge()); };
+    if (!this.silent && left < EVERY_MS) this.due = setTimeout(judge, left);
+  }
+
+  #judge() {
+    const now = performance.now();
+    if (now - this.lookedAt > SLEPT_MS) return; // the next look finds that it was asleep
+    if (now - this.heardAt < SILENT_MS) return this.#wait(now);
+    this.silent = true;
+    this.changed(true);
   }
 
   stop() {
     clearInterval(this.timer);
+    clearTimeout(this.due);
   }
 }
