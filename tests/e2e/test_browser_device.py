@@ -152,5 +152,6 @@ def test_a_microphone_that_is_tried_says_what_it_hears_and_can_be_stopped(
         # Where it hears nothing, that is said.
         page.look("parley.picker.open().then(() => parley.picker.microphone.mute(true))")
         page.until("parley.picker.track !== null")
+        page.until("document.querySelector('#mic-level').value === 0")  # all of before has come
         page.look("parley.picker.trial.begin()")
         page.until(f"{TRIED}.startsWith('Nothing is heard yet.')")

@@ -7,7 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.support.chromium import Browser, Page
+import pytest
+
+from tests.support.chromium import FIREFOX, Browser, Page
 from tests.support.visit import LINE, REPLIES, STATES, assert_clean, browser_tests, start
 
 pytestmark = browser_tests
@@ -61,11 +63,13 @@ def before(page: Page, script: str) -> None:
     page.call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
 
+@pytest.mark.firefox
 def test_after_the_end_nothing_listens_plays_or_is_connected(url: str, beeping: Browser) -> None:
     with beeping.page() as page:
         before(page, OPENED)
         start(page, url, way="webrtc")
-        assert page.look(f"[{LISTENING}, {PLAYING}, {CONNECTED}]") == [1, 2, 1]
+        contexts = 3 if FIREFOX else 2  # in Firefox the voice has one of its own
+        assert page.look(f"[{LISTENING}, {PLAYING}, {CONNECTED}]") == [1, contexts, 1]
         page.click("#end")
         page.until("document.body.dataset.view === 'ended'")
         page.until(f"{LISTENING} + {PLAYING} + {CONNECTED} === 0")

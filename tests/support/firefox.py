@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.support.chromium import START_S, WIRE, Browser, Page
 
 PROGRAM = shutil.which("firefox-esr") or shutil.which("firefox")
-ANSWER_S = 20.0
+ANSWER_S = 45.0
 
 PREFERENCES: dict[str, bool | int | str] = {
     "remote.active-protocols": 1,
