@@ -2,6 +2,9 @@
 `python -m tests.e2e.screenshots FOLDER`. Needs Chromium, and takes a minute or two."""
 
 import base64
+import os
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +20,7 @@ SIZES = ((390, 844), (844, 390), (768, 1024), (1280, 800))
 SCHEMES = {"light": False, "dark": True}
 KEY = "the-operators-key-of-the-album"
 HEARD = "parley.speaker.cursor()?.ms > 1500"
+GOOD = "When orders fell by 12 percent, I compared 3 sources, and we mended the import."
 MOOD = "document.querySelector('#mood').textContent"
 
 
@@ -43,15 +47,15 @@ class Album:
 
 
 @contextmanager
-def visited(folder: Path) -> Iterator[tuple[Page, str]]:
-    """A page whose microphone gives two answers, and where it is served."""
+def visited(folder: Path) -> Iterator[tuple[Page, str, "subprocess.Popen[bytes]"]]:
+    """A page whose microphone gives two answers, where it is served, and the server's process."""
     port = free_port()
     with (
-        gateway(folder, port, PARLEY_ADMIN_KEY=KEY, **LOOPBACK),
+        gateway(folder, port, PARLEY_ADMIN_KEY=KEY, **LOOPBACK) as server,
         chromium(folder, *spoken(folder / "microphone.wav", CLIPS)) as page,
     ):
         page.size(1280, 800)
-        yield page, f"http://127.0.0.1:{port}/"
+        yield page, f"http://127.0.0.1:{port}/", server
 
 
 def visit(page: Page, url: str, album: Album) -> None:
@@ -61,17 +65,28 @@ def visit(page: Page, url: str, album: Album) -> None:
     album.take(page, "1-landing")
     page.look("document.querySelector('.options').open = true")
     album.take(page, "2-options", whole=True)
+    refusal = "Response.json({ code: 'access_required' }, { status: 401 })"
+    page.look(f"globalThis.fetch = async () => {refusal}")
+    page.click("#start")
+    page.until("document.querySelector('#access').checkVisibility()")
+    album.take(page, "2-ticket-wanted", whole=True)
     start(page, url)
     page.until(HEARD)
     album.take(page, "3-speaking")
     page.press("Escape", 27)
-    page.until(f"{MOOD} === 'Your turn'", 10)
-    album.take(page, "4-your-turn")
-    page.until(PARTIAL, 30)
-    album.take(page, "5-listening")
-    page.until(f"{FINAL}.length === 1", 30)
-    page.until(f"{REPLIES}.length === 2")
-    page.until("document.querySelectorAll('.waterfall').length > 1", 30)
+    # Which comes first is a matter of how long the pictures have taken.
+    states = {
+        "4-your-turn": f"{MOOD} === 'Your turn'",
+        "5-listening": f"{MOOD} === 'Listening to you' && {PARTIAL}",
+    }
+    while states:
+        page.until(" || ".join(states.values()), 60)
+        for state in [state for state, there in states.items() if page.look(there)]:
+            album.take(page, state)
+            del states[state]
+    page.until(f"{FINAL}.length >= 1", 90)
+    page.until(f"{REPLIES}.length >= 2", 60)
+    page.until("document.querySelectorAll('.waterfall').length > 1", 60)
     page.look("document.querySelector('#panel').open = true")
     page.until("document.querySelectorAll('#stages tr').length > 0")
     page.look("document.querySelector('#panel').scrollIntoView()")
@@ -89,7 +104,12 @@ def visit(page: Page, url: str, album: Album) -> None:
     album.take(page, "9-reloaded")
     page.click("#go-on")
     page.until("document.body.dataset.view === 'live'")
+    page.click("#mute")  # the recording begins anew
     page.until(HEARD)
+    page.until("parley.speaker.cursor() === null", 60)  # an answer to a question unheard is none
+    replies = page.look(f"{REPLIES}.length")
+    write(page, GOOD)
+    page.until(f"{REPLIES}.length > {replies}")
     page.click("#end")
     page.until("!document.querySelector('#report').hidden", 20)
     album.take(page, "10-ended")
@@ -104,10 +124,37 @@ def visit(page: Page, url: str, album: Album) -> None:
     album.take(page, "13-operator", whole=True)
 
 
+def write(page: Page, answer: str) -> None:
+    page.look("document.querySelector('#answer').focus()")
+    page.type(answer)
+    page.press("Enter", 13)
+
+
+def lose(page: Page, url: str, server: "subprocess.Popen[bytes]", album: Album) -> None:
+    """Another interview, whose server stalls and then is gone for good."""
+    start(page, url, way="websocket")
+    page.until(HEARD)
+    os.kill(server.pid, signal.SIGSTOP)
+    write(page, GOOD)
+    page.until(f"{MOOD} === 'The line is silent'")
+    album.take(page, "14-line-silent")
+    server.kill()
+    page.until("document.querySelector('#line').dataset.state === 'reconnecting'")
+    page.look("parley.call.attempt = 1000")  # as after three minutes
+    page.until("document.body.dataset.view === 'ended'")
+    album.take(page, "15-line-lost")
+    page.click("#again")
+    page.until("!document.querySelector('#start').disabled")
+    page.click("#start")
+    page.until("document.querySelector('#setup-notice').textContent")
+    album.take(page, "16-no-server", whole=True)
+
+
 def main() -> None:
     album = Album(Path(sys.argv[1] if len(sys.argv) > 1 else "var/screenshots"))
-    with tempfile.TemporaryDirectory() as folder, visited(Path(folder)) as (page, url):
+    with tempfile.TemporaryDirectory() as folder, visited(Path(folder)) as (page, url, server):
         visit(page, url, album)
+        lose(page, url, server, album)
     sys.stdout.write(f"pictures in {album.folder}\n")
 
 

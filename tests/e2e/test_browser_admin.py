@@ -111,6 +111,7 @@ def test_an_operator_ends_a_session(operated: str, deaf: Browser) -> None:
     with deaf.page() as talking, deaf.page() as page:
         start(talking, operated, way="websocket")
         session = talking.look("parley.call.session")
+        page.call("Page.bringToFront")  # in Firefox a hidden page has no focus
         enter(page, operated)
         page.until(f"{ROWS.format('sessions')}.some((row) => row.includes('{session}'))")
         pressed(page, f"End session {session}", sure=True)

@@ -134,6 +134,7 @@ def test_a_killed_server_is_noticed_and_what_was_typed_reaches_the_next_one(
             )
 
 
+@pytest.mark.firefox
 @pytest.mark.parametrize("way", WAYS)
 def test_a_server_that_stalls_for_ten_seconds_finds_the_same_interview(
     way: str, deaf: Browser, tmp_path: Path
