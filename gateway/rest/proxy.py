@@ -34,6 +34,10 @@ OWN: Final = own_beginnings()
 STANDS_IN: Final = b"x-parley-fallback"
 """The header of a fallback's answer: "json", or the name of the service that answered instead."""
 
+WATCH_AFTER_S: Final = 0.05
+"""How long an exchange goes on before its client is watched, and so how late the service hears at
+most that the client has left. Assumed value."""
+
 MISSING: Final = {
     "down": problems.SERVICE_UNAVAILABLE,
     "busy": problems.SERVICE_BUSY,
@@ -174,16 +178,24 @@ class ServiceProxy:
 
 
 class _Watch:
-    """Ends an exchange when its client leaves, once the request's body is complete."""
+    """Ends an exchange when its client leaves, once the request's body is complete.
+
+    It begins `WATCH_AFTER_S` later: most answers are over by then, and need no task of their own.
+    """
 
     def __init__(self, body: RequestBody, here: asyncio.Timeout) -> None:
         self._body = body
         self._here = here
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         if body.complete:
-            self._begin()
+            self._wait()
         else:
-            body.completed = self._begin
+            body.completed = self._wait
+
+    def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(WATCH_AFTER_S, self._begin)
 
     def _begin(self) -> None:
         self._task = asyncio.create_task(self._watch())
@@ -193,6 +205,8 @@ class _Watch:
         self._here.reschedule(asyncio.get_running_loop().time())
 
     def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
 
@@ -222,15 +236,17 @@ class _Reply:
         """Send the answer of a service. Raises `UpstreamFailed`."""
         head = [*answered.head, *([(STANDS_IN, stands_in.encode())] if stands_in else ())]
         await self._begin(answered.status, head)
-        sent = 0
-        async for piece in answered.pieces():
+        sent, more = 0, True
+        while more:
+            piece = await answered.piece()
             sent += len(piece)
             if sent > most_bytes:
                 logger.warning("an answer is longer than max_response_mb and was broken off")
                 return
-            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-        self.ends()
-        await self._send({"type": "http.response.body", "body": b""})
+            more = not answered.complete()
+            if not more:
+                self.ends()
+            await self._send({"type": "http.response.body", "body": piece, "more_body": more})
 
     async def pass_json(self, fallback: StaticFallback) -> None:
         """Send the JSON that the configuration has as a service's fallback."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -81,11 +81,21 @@ class ProxiedCall:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServiceAnswer:
-    """An answer whose head has come. `pieces` raises `UpstreamFailed` if the answer breaks off."""
+    """An answer whose head has come.
+
+    `piece` is its next piece, b"" behind the last one; it raises `UpstreamFailed` if the answer
+    breaks off. `complete` says that nothing is left.
+    """
 
     status: int
     head: Headers
-    pieces: Callable[[], AsyncIterator[bytes]]
+    piece: Callable[[], Awaitable[bytes]]
+    complete: Callable[[], bool]
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """All pieces of its body. Raises `UpstreamFailed` if the answer breaks off."""
+        while piece := await self.piece():
+            yield piece
 
 
 class Exchange:
@@ -144,10 +154,10 @@ class Exchange:
         finally:
             self._settle(admission, outcome, retry_after_s(attempt.headers))
             admission.instance.left()
-            await attempt.aclose()  # last: it can be cancelled
+            attempt.close()
 
     def _answered(self, attempt: UpstreamAttempt) -> ServiceAnswer:
-        return ServiceAnswer(attempt.status, self._head, attempt.pieces)
+        return ServiceAnswer(attempt.status, self._head, attempt.piece, lambda: attempt.complete)
 
     async def _attempts(self) -> tuple[UpstreamAttempt, Admission]:
         service, call = self._service, self._call
@@ -173,7 +183,7 @@ class Exchange:
             if failed.status:
                 self._settle(admission, Outcome.FAILURE, failed.retry_after_s)
                 admission.instance.left()
-                await attempt.aclose()
+                attempt.close()
             await asyncio.sleep(wait_s)
         raise AssertionError("the policy allows no further attempt")
 
@@ -216,7 +226,7 @@ class Exchange:
                 self._settle(admission, outcome)
                 admission.instance.left()
                 if attempt is not None:
-                    await attempt.aclose()
+                    attempt.close()
         if attempt.status not in AGAIN:
             return attempt, None
         failed = AttemptFailed(
@@ -255,6 +265,7 @@ class Exchange:
             spec,
             method=call.method,
             target=self._target,
+            framing=call.framing,
             headers=request_head(
                 call.headers,
                 call.method,

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 
 import httpx
 
+from gateway.services.answer_reader import MalformedAnswer
+from gateway.services.http_connection import ConnectFailed
+
 
 def failure_text(failure: BaseException) -> str:
     """The reason of a failed request. Never the exception's own text, which may have the URL."""
@@ -14,11 +17,11 @@ def failure_text(failure: BaseException) -> str:
         if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
             return "Host unreachable"
     match failure:
-        case httpx.ConnectError():
+        case httpx.ConnectError() | ConnectFailed():
             return "Connection failed"
         case httpx.InvalidURL() | httpx.UnsupportedProtocol() | UnicodeError():
             return "Invalid URL"
-        case httpx.RemoteProtocolError():
+        case httpx.RemoteProtocolError() | MalformedAnswer():
             return "Answer is not HTTP"
         case _:
             return "Connection broke off"

@@ -176,6 +176,17 @@ def request_head(
     return head
 
 
+def request_bytes(method: str, target: bytes, headers: Headers) -> bytes:
+    """A request's head as it is sent. Raises `RefusedRequest` for one that could be two."""
+    lines = [b"%b %b HTTP/1.1" % (method.encode(), target)]
+    lines += [b"%b: %b" % line for line in headers]
+    head = b"\r\n".join((*lines, b"", b""))
+    ends = len(lines) + 1
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or target.count(b" "):
+        raise RefusedRequest("a header line has a name, and a value without control characters")
+    return head
+
+
 def passed_on(
     headers: Sequence[tuple[bytes, bytes]], hidden: Set[bytes]
 ) -> Iterator[tuple[bytes, bytes]]:

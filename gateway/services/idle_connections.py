@@ -1,103 +1,75 @@
 """The connections to one instance: idle ones wait for the next call, which takes the latest.
 
-httpcore's own pool checks all of its connections twice for each call, and asks the system for each
-idle one whether it is readable. Here calls have a bound already (`ServiceSpec.max_connections`),
-and all connections of a pool lead to one instance. So nobody waits here, and only the connection
-that is taken has to be checked.
+Calls have a bound already (`ServiceSpec.max_connections`), so nobody waits here, and only the
+connection that is taken has to be checked.
 """
 
+import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Final
 
-import httpcore
+from gateway.services.http_connection import HttpConnection
+
+KEPT_S: Final = 4.0
+"""An idle connection is given up before usual servers close it, which they do after 5 s: a request
+on a connection that is being closed is lost."""
 
 
 class IdleConnections:
-    """A substitute for `httpcore.AsyncConnectionPool`, for one origin.
+    """The connections that `made` makes. `close` ends all."""
 
-    `made` makes a connection, which connects with its first request. `aclose` closes all.
-    """
-
-    def __init__(self, made: Callable[[httpcore.Origin], httpcore.AsyncHTTPConnection]) -> None:
+    def __init__(self, made: Callable[[], Awaitable[HttpConnection]]) -> None:
         self._made = made
-        self._idle: deque[httpcore.AsyncHTTPConnection] = deque()
-        self._all: set[httpcore.AsyncHTTPConnection] = set()
+        self._idle: deque[HttpConnection] = deque()
+        self._all: set[HttpConnection] = set()
         self._closed = False
 
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request on an idle connection, or on a new one. Raises as httpcore does."""
-        while True:
-            connection = await self._taken(request.url.origin)
-            try:
-                answer = await connection.handle_async_request(request)
-            except httpcore.ConnectionNotAvailable:
-                await self._end(connection)
-                continue
-            except BaseException:
-                await self._end(connection)
-                raise
-            body = _Body(answer.stream, connection, self._back)
-            return httpcore.Response(
-                answer.status, headers=answer.headers, content=body, extensions=answer.extensions
-            )
+    async def take(self) -> HttpConnection:
+        """An idle connection, or a new one. Raises as making one does."""
+        return self.take_idle() or await self.make()
 
-    async def aclose(self) -> None:
-        """Close all connections, including those in use."""
-        self._closed = True
-        self._idle.clear()
-        while self._all:
-            await self._all.pop().aclose()
-
-    async def _taken(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+    def take_idle(self) -> HttpConnection | None:
+        """The connection that was used last, if one is idle."""
+        now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
-            if not connection.is_closed() and not connection.has_expired():
+            if not _expired(connection, now) and connection.usable:
                 return connection
-            await self._end(connection)
-        connection = self._made(origin)
+            self._end(connection)
+        return None
+
+    async def make(self) -> HttpConnection:
+        """A new connection. Raises as making one does."""
+        connection = await self._made()
         self._all.add(connection)
         return connection
 
-    async def _back(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        """An answer is over. If it was not read to its end, its connection is closed already."""
-        if self._closed or not connection.is_idle():
-            await self._end(connection)
+    def back(self, connection: HttpConnection) -> None:
+        """A call is over. A connection that was not read to the answer's end is ended."""
+        if not connection.leave():
+            self._all.discard(connection)
+            return
+        now = connection.idle_since = asyncio.get_running_loop().time()
+        if self._closed:
+            self._end(connection)
             return
         # Those that wait the longest are at the front.
-        while self._idle and (self._idle[0].is_closed() or self._idle[0].has_expired()):
-            await self._end(self._idle.popleft())
+        while self._idle and _expired(self._idle[0], now):
+            self._end(self._idle.popleft())
         self._idle.append(connection)
 
-    async def _end(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        self._all.discard(connection)
-        await connection.aclose()
-
-
-class _Body:
-    """An answer's body, which gives its connection back when it is closed."""
-
-    def __init__(
-        self,
-        stream: Any,
-        connection: httpcore.AsyncHTTPConnection,
-        back: Callable[[httpcore.AsyncHTTPConnection], Awaitable[None]],
-    ) -> None:
-        self._stream = stream
-        self._connection = connection
-        self._back = back
-        self._closed = False
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        pieces: AsyncIterator[bytes] = self._stream.__aiter__()
-        return pieces
-
-    async def aclose(self) -> None:
-        """Idempotent."""
-        if self._closed:
-            return
+    def close(self) -> None:
+        """End all connections, including those in use."""
         self._closed = True
-        try:
-            await self._stream.aclose()
-        finally:
-            await self._back(self._connection)
+        self._idle.clear()
+        while self._all:
+            self._all.pop().abort()
+
+    def _end(self, connection: HttpConnection) -> None:
+        self._all.discard(connection)
+        connection.close()
+
+
+def _expired(connection: HttpConnection, now: float) -> bool:
+    return now >= connection.idle_since + KEPT_S

@@ -7,13 +7,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
 
-import httpx
-
 from gateway.services.failures import duration_text, failure_text
 from gateway.services.health import HealthState, Probed
 from gateway.services.instances import Instance
 from gateway.services.registry import Registry, Service
-from gateway.services.upstreams import Upstreams
+from gateway.services.upstreams import NO_ANSWER, Upstreams
 
 logger = logging.getLogger("parley.services")
 
@@ -102,7 +100,7 @@ class Prober:
                     problem = await self._asked(service, instance)
             except TimeoutError:
                 problem = f"no answer within {duration_text(limit_s)}"
-            except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+            except NO_ANSWER as error:
                 problem = failure_text(error)
         if instance.health is not health:
             return  # meanwhile it is asked something else, or nothing
@@ -114,19 +112,10 @@ class Prober:
 
     async def _asked(self, service: Service, instance: Instance) -> str:
         """Why an instance is not healthy, "" if one of its endpoints answers 200."""
-        pool, problem = self._upstreams.pool(instance.endpoint), ""
-        host = (b"host", instance.key.encode())
+        problem, headers = "", [(b"host", instance.key.encode()), *HEADERS]
         for path in service.spec.health_endpoints:
-            request = httpx.Request(
-                "GET",
-                pool.url,
-                headers=[host, *HEADERS],
-                stream=httpx.ByteStream(b""),
-                extensions={"target": path.encode()},
-            )
-            answer = await pool.transport.handle_async_request(request)
-            await answer.aclose()  # only the status counts, however long the body is
-            if answer.status_code == 200:
+            status = await self._upstreams.status(instance.endpoint, path.encode(), headers)
+            if status == 200:
                 return ""
-            problem = f"HTTP {answer.status_code}"
+            problem = f"HTTP {status}"
         return problem

@@ -4,39 +4,35 @@ An attempt's clock runs only while the gateway waits for the instance: to connec
 of the request, to begin its answer, to go on with it. A client that sends or reads slowly does not
 count against the instance.
 
-httpx sends all of a request before it reads the answer. So a service that answers before it has
+All of a request is sent before its answer is passed on. So a service that answers before it has
 read the whole request is heard only when it closes the connection, or has read the rest.
 """
 
 import asyncio
-import socket
 import ssl
-from collections.abc import AsyncIterator, Set
+from collections.abc import Set
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
-import h11
-import httpcore
-import httpx
-from anyio.streams.tls import TLSStream
-
+from gateway.services.answer_reader import MalformedAnswer
 from gateway.services.definition import Endpoint, ServiceSpec
 from gateway.services.failures import duration_text, failure_text
-from gateway.services.forwarding import Headers
+from gateway.services.forwarding import Framing, Headers, request_bytes
+from gateway.services.http_connection import ConnectFailed, ConnectionBroken, HttpConnection
 from gateway.services.idle_connections import IdleConnections
 from gateway.services.request_body import RequestBody
-from gateway.services.resolving import ResolvedNetwork, Resolver
+from gateway.services.resolving import NEXT_AFTER_S, Resolver
 from gateway.services.retries import AttemptFailed, Phase
 
-KEPT_S: Final = 4.0
-"""An idle connection is given up before usual servers close it, which they do after 5 s: a request
-on a connection that is being closed is lost."""
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
+NO_ANSWER: Final = (ConnectFailed, ConnectionBroken, MalformedAnswer)
+"""Why an instance gave no answer, or no whole one."""
 
-RECEIVE_BYTES: Final = 128 * 1024
-"""The receive buffer of a socket. uvloop passes all of it on at once, however slow the reader."""
+HTTP_1: Final = ["http/1.1"]
+"""What TLS agrees on (ALPN)."""
 
 
 class UpstreamFailed(Exception):
@@ -49,18 +45,17 @@ class UpstreamFailed(Exception):
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """The connections to the instance at this URL. A `retired` pool closes after its last call."""
+    """The connections to one instance. A `retired` pool closes after its last call."""
 
-    url: httpx.URL
-    transport: httpx.AsyncBaseTransport
+    connections: IdleConnections
     calls: int = 0
     retired: bool = False
 
-    async def left(self) -> None:
+    def left(self) -> None:
         """A call is over."""
         self.calls -= 1
         if self.retired and not self.calls:
-            await self.transport.aclose()
+            self.connections.close()
 
 
 class Upstreams:
@@ -78,25 +73,44 @@ class Upstreams:
         """The connections to an instance."""
         found = self._pools.get(endpoint.url)
         if found is None:
-            # Nothing from the environment: only the configured hosts are connected to.
-            transport = httpx.AsyncHTTPTransport(verify=False, trust_env=False)
-            # httpx hands no network on, and its pool costs more than all the rest of a call.
-            own = IdleConnections(partial(self._connection, endpoint))
-            transport._pool = cast("httpcore.AsyncConnectionPool", own)
-            found = Pool(httpx.URL(endpoint.url), transport)
+            found = Pool(IdleConnections(partial(self._connection, endpoint)))
             self._pools[endpoint.url] = found
         return found
 
-    def _connection(
-        self, endpoint: Endpoint, origin: httpcore.Origin
-    ) -> httpcore.AsyncHTTPConnection:
-        return httpcore.AsyncHTTPConnection(
-            origin,
-            ssl_context=self.tls(endpoint),
-            keepalive_expiry=KEPT_S,
-            network_backend=ResolvedNetwork(self.resolver),
-            socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)],
-        )
+    async def status(self, endpoint: Endpoint, target: bytes, headers: Headers) -> int:
+        """The status of an instance's answer to a GET. The caller limits the time.
+
+        Raises `MalformedAnswer`, `ConnectionBroken` and `ConnectFailed`.
+        """
+        connections = self.pool(endpoint).connections
+        connection = await connections.take()
+        try:
+            connection.ask(request_bytes("GET", target, headers), head_only=False, whole=True)
+            status, _ = await connection.head()
+        finally:
+            connections.back(connection)  # only the status counts, however long the body is
+        return status
+
+    async def _connection(self, endpoint: Endpoint) -> HttpConnection:
+        loop, tls = asyncio.get_running_loop(), self.tls(endpoint)
+        name = None if tls is None else endpoint.host
+        try:
+            addresses = await self.resolver.addresses(endpoint.host)
+            for number, address in enumerate(addresses, 1):
+                last = number == len(addresses)
+                try:
+                    async with asyncio.timeout(None if last else NEXT_AFTER_S):
+                        _, connection = await loop.create_connection(
+                            HttpConnection, address, endpoint.port, ssl=tls, server_hostname=name
+                        )
+                except OSError:
+                    if last:
+                        raise
+                else:
+                    return connection
+        except (OSError, UnicodeError) as error:  # the latter of a name that cannot be one
+            raise ConnectFailed from error
+        raise ConnectFailed
 
     async def retain(self, urls: Set[str]) -> None:
         """Close the connections to all instances but these, once their calls are over."""
@@ -105,7 +119,7 @@ class Upstreams:
                 continue  # another `retain` has it, while this one waited
             pool.retired = True
             if not pool.calls:
-                await pool.transport.aclose()
+                pool.connections.close()
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -118,11 +132,16 @@ class Upstreams:
             return None
         if self._tls is None:
             self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(HTTP_1)
         return self._tls
 
 
 class UpstreamAttempt:
-    """One request to one instance. `head` gets the answer's head, `pieces` its body."""
+    """One request to one instance. `head` gets the answer's head, `piece` its body.
+
+    `framing` is how the body's length is told. Raises `RefusedRequest` for a head that could be
+    read as two.
+    """
 
     def __init__(
         self,
@@ -132,6 +151,7 @@ class UpstreamAttempt:
         method: str,
         target: bytes,
         headers: Headers,
+        framing: Framing,
         body: RequestBody,
         limit_s: float,
     ) -> None:
@@ -139,22 +159,19 @@ class UpstreamAttempt:
         self.asked_at = 0.0
         """When the whole request was sent, by the loop's clock; 0 before."""
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: Headers = []
+        self.waited_s = 0.0
+        """How long the attempt waited for the instance last, or waits."""
         self._pool = pool
         self._spec = spec
+        self._framing = framing
         self._body = body
         self._limit_s = limit_s
         self._clock: asyncio.Timeout | None = None
-        self._response: httpx.Response | None = None
+        self._connection: HttpConnection | None = None
         self._open = False
-        # The target is handed over byte by byte: httpx would write some paths another way.
-        self._request = httpx.Request(
-            method,
-            pool.url,
-            headers=headers,
-            stream=_Sent(self),
-            extensions={"target": target},
-        )
+        self._head_only = method == "HEAD"
+        self._request = request_bytes(method, target, headers)
 
     async def head(self) -> None:
         """Send the request and wait for the head of the answer: `status` and `headers`.
@@ -163,60 +180,93 @@ class UpstreamAttempt:
         """
         self._pool.calls += 1
         self._open = True
-        self._waited_s = min(self._spec.connect_timeout_s, self._limit_s)
         try:
-            async with asyncio.timeout(self._waited_s) as self._clock:
-                self._response = await self._pool.transport.handle_async_request(self._request)
+            connection = self._connection = await self._connected()
+            empty = self._framing.empty
+            connection.ask(self._request, head_only=self._head_only, whole=empty)
+            if empty:
+                self._sent()
+                async with asyncio.timeout(self._limit_s):
+                    self.status, self.headers = await connection.head()
+            else:
+                async with asyncio.timeout(None) as self._clock:
+                    await self._send(connection)
+                    self.status, self.headers = await connection.head()
         except TimeoutError:
             raise self._late() from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        except NO_ANSWER as error:
             raise self._failed(failure_text(error)) from None
         self.phase = Phase.BODY
-        self.status = self._response.status_code
-        self.headers = self._response.headers.raw
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """The body of the answer. Raises `UpstreamFailed` if it breaks off or stalls."""
-        assert self._response is not None
-        self._waited_s = self._spec.idle_timeout_s
-        stream = self._response.stream
-        assert isinstance(stream, httpx.AsyncByteStream)
-        received = stream.__aiter__()
-        while True:
-            try:
-                async with asyncio.timeout(self._waited_s):
-                    piece = await anext(received, None)
-            except TimeoutError:
-                raise self._late() from None
-            except (httpx.HTTPError, OSError) as error:
-                raise self._failed(failure_text(error)) from None
-            if piece is None:
-                return
-            yield piece
+    async def piece(self) -> bytes:
+        """The next piece of the answer's body, b"" behind the last one.
 
-    async def aclose(self) -> None:
-        """Give the connection back, or close it if the answer was not read to its end."""
+        Raises `UpstreamFailed` if the answer breaks off or stalls.
+        """
+        connection = self._connection
+        assert connection is not None
         try:
-            if self._response is not None:
-                stream, self._response = self._response.stream, None
-                _spoil_behind(stream)
-                await stream.aclose()  # type: ignore[union-attr]
-        finally:
-            if self._open:
-                self._open = False
-                await self._pool.left()
+            if connection.ready:
+                return await connection.piece()
+            self.waited_s = self._spec.idle_timeout_s
+            async with asyncio.timeout(self.waited_s):
+                return await connection.piece()
+        except TimeoutError:
+            raise self._late() from None
+        except NO_ANSWER as error:
+            raise self._failed(failure_text(error)) from None
 
-    async def sent(self) -> AsyncIterator[bytes]:
-        """The pieces of the request's body, as the connection takes them."""
+    @property
+    def complete(self) -> bool:
+        """Whether all of the answer's body has been taken."""
+        return self._connection is not None and self._connection.complete
+
+    def close(self) -> None:
+        """Give the connection back, or end it if the answer was not read to its end."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.connections.back(connection)
+        if self._open:
+            self._open = False
+            self._pool.left()
+
+    async def _connected(self) -> HttpConnection:
+        connections = self._pool.connections
+        if (idle := connections.take_idle()) is not None:
+            return idle
+        self.waited_s = min(self._spec.connect_timeout_s, self._limit_s)
+        async with asyncio.timeout(self.waited_s):
+            return await connections.make()
+
+    async def _send(self, connection: HttpConnection) -> None:
+        """Send the body as the connection takes it. The clock waits for the instance's answer when
+        this returns."""
         self.phase = Phase.SEND
         self._body.waits = self._client_waits
         self._run(self._spec.idle_timeout_s)
+        sent, chunked, told = 0, self._framing.chunked, self._framing.length
         async with aclosing(self._body.pieces()) as pieces:
             async for piece in pieces:
-                yield piece
+                sent += len(piece)
+                if told is not None and sent > told:
+                    raise self._refused("the request is longer than it says")
+                if chunked:
+                    piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+                if not await connection.send(piece):
+                    break
+            else:
+                if told is not None and sent < told:
+                    raise self._refused("the request is shorter than it says")
+                if chunked:
+                    await connection.send(LAST_CHUNK)
+                await connection.finish()
+        self._sent()
+        self._run(self._limit_s)
+
+    def _sent(self) -> None:
         self.phase = Phase.HEAD
         self.asked_at = asyncio.get_running_loop().time()
-        self._run(self._limit_s)
+        self.waited_s = self._limit_s
 
     def _client_waits(self, waiting: bool) -> None:
         self._run(None if waiting else self._spec.idle_timeout_s)
@@ -227,50 +277,14 @@ class UpstreamAttempt:
         now = asyncio.get_running_loop().time()
         self._clock.reschedule(None if wait_s is None else now + wait_s)
         if wait_s is not None:
-            self._waited_s = wait_s
-
-    @property
-    def waited_s(self) -> float:
-        """How long the attempt waited for the instance last."""
-        return self._waited_s
+            self.waited_s = wait_s
 
     def _late(self) -> UpstreamFailed:
-        reason = f"no answer within {duration_text(self._waited_s)}"
+        reason = f"no answer within {duration_text(self.waited_s)}"
         return UpstreamFailed(AttemptFailed(self.phase, reason, timed_out=True))
 
     def _failed(self, reason: str) -> UpstreamFailed:
         return UpstreamFailed(AttemptFailed(self.phase, reason))
 
-
-def _spoil_behind(stream: object) -> None:
-    """Have the connection closed if bytes came after the answer.
-
-    httpx would take them for the answer to the next request on it, which is another client's. No
-    public API shows them, so the range of httpcore in pyproject.toml is narrow.
-    """
-    stream = getattr(getattr(stream, "_httpcore_stream", None), "_stream", None)
-    connection = getattr(stream, "_connection", None)
-    parser = getattr(connection, "_h11_state", None)
-    if not isinstance(parser, h11.Connection):
-        raise TypeError("this version of httpx keeps its connections in another place")
-    if parser.trailing_data[0] or _unread(getattr(connection, "_network_stream", None)):
-        parser.send_failed()
-
-
-def _unread(network: object) -> bool:
-    """Whether bytes came that the parser has not been given: it gets 64 KiB, or one record of TLS,
-    at a time, and what waits in between no longer makes the socket readable."""
-    stream = getattr(network, "_stream", None)
-    if isinstance(stream, TLSStream):
-        if stream._read_bio.pending or stream._ssl_object.pending():
-            return True
-        stream = stream.transport_stream
-    return bool(stream._protocol.read_queue)  # type: ignore[union-attr]
-
-
-class _Sent(httpx.AsyncByteStream):
-    def __init__(self, attempt: UpstreamAttempt) -> None:
-        self._attempt = attempt
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._attempt.sent()
+    def _refused(self, reason: str) -> UpstreamFailed:
+        return UpstreamFailed(AttemptFailed(self.phase, reason, refused=True))

@@ -16,6 +16,7 @@ from gateway.services.forwarding import (
     answer_head,
     framing_of,
     length_of,
+    request_bytes,
     request_head,
     retry_after_s,
     target_of,
@@ -405,3 +406,26 @@ def test_the_wait_that_a_service_asks_for_is_read(value: bytes, expected: float)
 
 def test_every_method_of_the_seed_is_passed_on() -> None:
     assert {"GET", "POST", "PUT", "DELETE", "PATCH"} <= {*METHODS}
+
+
+def test_a_request_is_written_line_by_line() -> None:
+    head = request_bytes("GET", b"/a?b=c", [(b"host", b"a:1"), (b"x-mine", b"\xe4 b")])
+    assert head == b"GET /a?b=c HTTP/1.1\r\nhost: a:1\r\nx-mine: \xe4 b\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        (b"/a b", (b"x", b"1")),
+        (b"/a\r\nx: 1", (b"x", b"1")),
+        (b"/a", (b"x", b"1\r\ny: 2")),
+        (b"/a", (b"x", b"1\ny: 2")),
+        (b"/a", (b"x", b"1\r")),
+        (b"/a", (b"x\r\ny", b"1")),
+    ],
+)
+def test_a_request_that_could_be_two_is_never_written(
+    target: bytes, line: tuple[bytes, bytes]
+) -> None:
+    with pytest.raises(RefusedRequest):
+        request_bytes("GET", target, [line])

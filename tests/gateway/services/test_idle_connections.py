@@ -1,103 +1,84 @@
 """Connections wait for the next call, and none is used that is of no use any more."""
 
-from collections.abc import AsyncIterator
-from typing import Any, cast
+import asyncio
+from typing import cast
 
-import httpcore
 import pytest
 
-from gateway.services.idle_connections import IdleConnections
+from gateway.services.http_connection import ConnectFailed, HttpConnection
+from gateway.services.idle_connections import KEPT_S, IdleConnections
 from pipeline.testing import run_virtual
 
 
 class FakeConnection:
-    """One that answers each request with its number; `fails` is raised in place of an answer."""
+    """A connection; `keeps` says whether its last answer was read to its end."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.fails: BaseException | None = None
-        self.expired = self.closed = self.busy = False
+        self.idle_since = 0.0
+        self.usable = self.keeps = True
+        self.closed = False
 
-    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
-        if self.fails is not None:
-            raise self.fails
-        assert not self.busy
-        self.busy = True
-        return httpcore.Response(200, content=FakeBody(self))
+    def leave(self) -> bool:
+        if not self.keeps:
+            self.abort()
+        return self.keeps
 
-    def is_closed(self) -> bool:
-        return self.closed
-
-    def is_idle(self) -> bool:
-        return not self.busy and not self.closed
-
-    def has_expired(self) -> bool:
-        return self.expired
-
-    async def aclose(self) -> None:
+    def close(self) -> None:
         self.closed = True
 
-
-class FakeBody:
-    def __init__(self, connection: FakeConnection) -> None:
-        self._connection = connection
-        self.read = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield f"{self._connection.number}".encode()
-        self.read = True
-
-    async def aclose(self) -> None:
-        self._connection.busy = False
-        if not self.read:  # as httpcore does
-            self._connection.closed = True
+    abort = close
 
 
 class Story:
     def __init__(self) -> None:
         self.made: list[FakeConnection] = []
-        self.pool = IdleConnections(self._made)
+        self.fails = False
+        self.connections = IdleConnections(self._made)
 
-    def _made(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+    async def _made(self) -> HttpConnection:
+        if self.fails:
+            raise ConnectFailed
         self.made.append(FakeConnection(len(self.made)))
-        return cast("httpcore.AsyncHTTPConnection", self.made[-1])
+        return cast("HttpConnection", self.made[-1])
 
-    async def begin(self) -> httpcore.Response:
-        return await self.pool.handle_async_request(httpcore.Request("GET", "http://127.0.0.1:1/"))
+    async def take(self) -> FakeConnection:
+        return cast("FakeConnection", await self.connections.take())
+
+    def back(self, one: FakeConnection) -> None:
+        self.connections.back(cast("HttpConnection", one))
 
     async def ask(self) -> int:
-        """The number of the connection that has answered."""
-        answer = await self.begin()
-        body: Any = answer.stream
-        number = int(b"".join([piece async for piece in body]))
-        await body.aclose()
-        await body.aclose()  # a second time changes nothing
-        return number
+        """The number of the connection that had a call."""
+        one = await self.take()
+        self.back(one)
+        return one.number
 
 
 def test_the_connection_that_was_used_last_is_taken_and_a_new_one_where_all_are_in_use() -> None:
     async def main() -> None:
         story = Story()
-        held = [await story.begin() for _ in range(3)]
+        held = [await story.take() for _ in range(3)]
         for number in (1, 0, 2):
-            body: Any = held[number].stream
-            assert [piece async for piece in body] == [f"{number}".encode()]
-            await body.aclose()
+            story.back(held[number])
         assert [await story.ask() for _ in range(3)] == [2, 2, 2]
         assert len(story.made) == 3
 
     run_virtual(main())
 
 
-def test_one_that_has_expired_or_was_closed_is_not_used_again() -> None:
+def test_one_that_has_expired_or_is_of_no_use_is_not_used_again() -> None:
     async def main() -> None:
         story = Story()
         assert await story.ask() == 0
-        story.made[0].expired = True
+        await asyncio.sleep(KEPT_S - 0.1)
+        assert await story.ask() == 0
+        await asyncio.sleep(KEPT_S)
         assert await story.ask() == 1
         assert story.made[0].closed
-        story.made[1].closed = True
+        story.made[1].usable = False
         assert await story.ask() == 2
+        assert story.made[1].closed
 
     run_virtual(main())
 
@@ -105,11 +86,11 @@ def test_one_that_has_expired_or_was_closed_is_not_used_again() -> None:
 def test_those_that_expire_while_others_are_used_are_closed() -> None:
     async def main() -> None:
         story = Story()
-        held: list[Any] = [(await story.begin()).stream for _ in range(3)]
-        for body in held:
-            assert len([piece async for piece in body]) == 1
-            await body.aclose()
-        story.made[0].expired = story.made[1].expired = True
+        held = [await story.take() for _ in range(3)]
+        story.back(held[0])
+        story.back(held[1])
+        await asyncio.sleep(KEPT_S)
+        story.back(held[2])
         assert await story.ask() == 2
         assert [one.closed for one in story.made] == [True, True, False]
 
@@ -119,37 +100,23 @@ def test_those_that_expire_while_others_are_used_are_closed() -> None:
 def test_an_answer_that_was_not_read_to_its_end_ends_its_connection() -> None:
     async def main() -> None:
         story = Story()
-        left: Any = (await story.begin()).stream
-        await left.aclose()
-        assert story.made[0].closed
+        left = await story.take()
+        left.keeps = False
+        story.back(left)
+        assert left.closed
         assert await story.ask() == 1
 
     run_virtual(main())
 
 
-@pytest.mark.parametrize(
-    "failure", [httpcore.ReadError("lost"), GeneratorExit()], ids=["lost", "left"]
-)
-def test_a_request_that_fails_ends_its_connection(failure: BaseException) -> None:
+def test_where_no_connection_can_be_made_nothing_is_kept() -> None:
     async def main() -> None:
         story = Story()
-        assert await story.ask() == 0
-        story.made[0].fails = failure
-        with pytest.raises(type(failure)):
+        story.fails = True
+        with pytest.raises(ConnectFailed):
             await story.ask()
-        assert story.made[0].closed
-        assert await story.ask() == 1
-
-    run_virtual(main())
-
-
-def test_one_that_takes_no_request_is_passed_over() -> None:
-    async def main() -> None:
-        story = Story()
+        story.fails = False
         assert await story.ask() == 0
-        story.made[0].fails = httpcore.ConnectionNotAvailable()
-        assert await story.ask() == 1
-        assert story.made[0].closed
 
     run_virtual(main())
 
@@ -158,12 +125,11 @@ def test_closing_ends_those_in_use_too_and_none_comes_back() -> None:
     async def main() -> None:
         story = Story()
         await story.ask()
-        held: Any = (await story.begin()).stream
-        other: Any = (await story.begin()).stream
-        await story.pool.aclose()
+        held, other = await story.take(), await story.take()
+        story.connections.close()
         assert [one.closed for one in story.made] == [True, True]
-        for body in (held, other):
-            await body.aclose()
+        for one in (held, other):
+            story.back(one)
         assert await story.ask() == 2  # nothing was kept
 
     run_virtual(main())

@@ -6,20 +6,22 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 
+from gateway.services.answer_reader import MalformedAnswer
 from gateway.services.definition import Endpoint, ServiceSpec
+from gateway.services.forwarding import Headers
 from gateway.services.health import HealthState
+from gateway.services.http_connection import ConnectFailed, ConnectionBroken
 from gateway.services.instances import BREAKER
 from gateway.services.probing import Prober
 from gateway.services.registry import Registry
-from gateway.services.upstreams import Pool, Upstreams
+from gateway.services.upstreams import Upstreams
 from pipeline.breaker import Breaker
 from pipeline.testing import run_virtual
 
 A, B = Endpoint("10.0.0.1", 80), Endpoint("10.0.0.2", 80)
-Answers = Callable[[httpx.Request], Awaitable[httpx.Response]]
+Answers = Callable[[Endpoint, bytes], Awaitable[int]]
 
 
 class Network(Upstreams):
@@ -29,8 +31,9 @@ class Network(Upstreams):
         super().__init__()
         self._answer = answer
 
-    def pool(self, endpoint: Endpoint) -> Pool:
-        return Pool(httpx.URL(endpoint.url), httpx.MockTransport(self._answer))
+    async def status(self, endpoint: Endpoint, target: bytes, headers: Headers) -> int:
+        assert headers[0] == (b"host", endpoint.authority.encode())
+        return await self._answer(endpoint, target)
 
 
 def probing(answer: Answers, **fields: Any) -> tuple[Registry, Prober]:
@@ -50,9 +53,9 @@ def states(registry: Registry) -> list[HealthState]:
 def test_every_instance_is_asked_every_thirty_seconds_and_oftener_while_it_is_down() -> None:
     asked: list[tuple[float, str]] = []
 
-    async def answer(request: httpx.Request) -> httpx.Response:
-        asked.append((asyncio.get_running_loop().time(), request.url.host))
-        return httpx.Response(200 if request.url.host == A.host else 500)
+    async def answer(endpoint: Endpoint, target: bytes) -> int:
+        asked.append((asyncio.get_running_loop().time(), endpoint.host))
+        return 200 if endpoint.host == A.host else 500
 
     async def story() -> None:
         registry, prober = probing(answer)
@@ -66,10 +69,10 @@ def test_every_instance_is_asked_every_thirty_seconds_and_oftener_while_it_is_do
 
 
 def test_a_probe_that_hangs_ends_after_three_seconds_and_keeps_no_other_waiting() -> None:
-    async def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.host == A.host:
+    async def answer(endpoint: Endpoint, target: bytes) -> int:
+        if endpoint.host == A.host:
             await asyncio.sleep(3600)
-        return httpx.Response(200)
+        return 200
 
     async def story() -> None:
         registry, prober = probing(answer)
@@ -87,21 +90,27 @@ def test_a_probe_that_hangs_ends_after_three_seconds_and_keeps_no_other_waiting(
     tell(story)
 
 
+def refused() -> ConnectFailed:
+    failed = ConnectFailed()
+    failed.__cause__ = ConnectionRefusedError()
+    return failed
+
+
 @pytest.mark.parametrize(
     ("error", "problem"),
     [
-        (httpx.ConnectError("http://secret.example"), "Connection failed"),
-        (ConnectionRefusedError(), "Connection refused"),
-        (httpx.RemoteProtocolError("x"), "Answer is not HTTP"),
-        (httpx.ReadError("x"), "Connection broke off"),
+        (ConnectFailed("http://secret.example"), "Connection failed"),
+        (refused(), "Connection refused"),
+        (MalformedAnswer("x"), "Answer is not HTTP"),
+        (ConnectionBroken("x"), "Connection broke off"),
         (None, "HTTP 404"),
     ],
 )
 def test_why_a_probe_failed_is_told_without_a_url(error: Exception | None, problem: str) -> None:
-    async def answer(request: httpx.Request) -> httpx.Response:
+    async def answer(endpoint: Endpoint, target: bytes) -> int:
         if error is not None:
             raise error
-        return httpx.Response(404)
+        return 404
 
     async def story() -> None:
         registry, prober = probing(answer, instances=(A,))
@@ -118,9 +127,9 @@ def test_why_a_probe_failed_is_told_without_a_url(error: Exception | None, probl
 def test_the_second_path_is_asked_where_the_first_is_not_there() -> None:
     asked: list[Any] = []
 
-    async def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.extensions["target"])
-        return httpx.Response(200 if request.extensions["target"] == b"/api/tags" else 404)
+    async def answer(endpoint: Endpoint, target: bytes) -> int:
+        asked.append(target)
+        return 200 if target == b"/api/tags" else 404
 
     async def story() -> None:
         registry, prober = probing(
@@ -135,7 +144,7 @@ def test_the_second_path_is_asked_where_the_first_is_not_there() -> None:
 
 
 def test_what_has_no_health_endpoint_is_never_asked() -> None:
-    async def answer(request: httpx.Request) -> httpx.Response:
+    async def answer(endpoint: Endpoint, target: bytes) -> int:
         raise AssertionError("asked")
 
     async def story() -> None:
@@ -150,9 +159,9 @@ def test_what_has_no_health_endpoint_is_never_asked() -> None:
 def test_a_new_instance_is_asked_soon() -> None:
     asked: list[str] = []
 
-    async def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.host)
-        return httpx.Response(200)
+    async def answer(endpoint: Endpoint, target: bytes) -> int:
+        asked.append(endpoint.host)
+        return 200
 
     async def story() -> None:
         registry, prober = probing(answer, instances=(A,))

@@ -240,8 +240,6 @@ def test_addresses_replace_those_that_are_found_or_come_beside_them(
 GATEWAY = Path(aiortc_private.__file__).parents[2]
 PRIVATE = {Path(aiortc_private.__file__), Path(aioice_private.__file__)}
 """The modules that may use private names, and aioice at all."""
-OTHERS = {GATEWAY / "services/upstreams.py"}
-"""Uses those of another library, httpcore, of which one has the same name."""
 
 PRIVATE_NAMES = {
     "RTCPeerConnection": ["_RTCPeerConnection__connect"],
@@ -361,7 +359,7 @@ def test_no_other_module_of_the_gateway_uses_a_private_name_of_aiortc() -> None:
     using = {
         f"{source.relative_to(GATEWAY)}: {name}"
         for source in GATEWAY.rglob("*.py")
-        if source not in PRIVATE | OTHERS
+        if source not in PRIVATE
         for name in _private_names(source)
         if name in listed or name.startswith("_RTC")
     }
