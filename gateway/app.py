@@ -37,6 +37,7 @@ from gateway.rest.realtime import RealtimeEndpoints
 from gateway.rest.registration import registration_operations
 from gateway.rest.rtvi import RtviEndpoints
 from gateway.rest.service_probe import ServiceProbe, service_urls
+from gateway.rest.service_routes import ServiceRoute
 from gateway.rest.services_admin import RegistryHealth, service_operations
 from gateway.rest.sessions_admin import live_session_operations
 from gateway.rest.signalling import Signalling
@@ -186,8 +187,15 @@ def create_app(
             await stored.aclose()
             await store.aclose()
 
+    proxies = {
+        version: ServiceProxy(
+            registry, upstreams, partial(http_access.check, path=path), totals, version
+        )
+        for path, version in ((PROXIED_V1, "/v1"), (PROXIED, ""))
+    }
     app = Starlette(
         routes=[
+            *(ServiceRoute(version, proxy) for version, proxy in proxies.items()),
             *rest_routes(
                 [
                     *operations(
@@ -243,16 +251,7 @@ def create_app(
                     _websocket(
                         path, ServiceWebSockets(registry, upstreams, http_access, version).serve
                     ),
-                    Route(
-                        path,
-                        ServiceProxy(
-                            registry,
-                            upstreams,
-                            partial(http_access.check, path=path),
-                            totals,
-                            version,
-                        ),
-                    ),
+                    Route(path, proxies[version]),
                 )
             ),
         ],

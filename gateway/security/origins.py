@@ -5,6 +5,7 @@ page in `Origin` (RFC 6455, section 10.2). Programs send none and are not restri
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -42,6 +43,7 @@ def may_connect(origin: str | None, host: str, allowed: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=64)  # each request of a gateway without keys asks
 def names_this_machine(host: str, allowed: str) -> bool:
     """Whether a `Host` header can be that of a page of this machine, or of a page in `allowed`.
 
