@@ -61,7 +61,10 @@ class HttpConnection(asyncio.Protocol):
         assert self._transport is not None
         self._reader = AnswerReader(head_only=head_only)
         self._sent = whole
-        self._transport.write(head)
+        if self._ended:  # since it was made: there was nobody to tell
+            self._fail(ConnectionBroken())
+        else:
+            self._transport.write(head)
 
     async def send(self, piece: bytes) -> bool:
         """Send a piece of the body once the service has taken what came before.
@@ -113,7 +116,8 @@ class HttpConnection(asyncio.Protocol):
         if self._paused and not self._pieces:
             self._paused = False
             assert self._transport is not None
-            self._transport.resume_reading()
+            if not self._transport.is_closing():  # uvloop refuses it then
+                self._transport.resume_reading()
         return piece
 
     def leave(self) -> bool:
@@ -132,7 +136,6 @@ class HttpConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection at once."""
-        self._pieces.clear()
         if self._transport is not None:
             self._transport.abort()
 
@@ -189,12 +192,10 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(exc)
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
 
     def pause_writing(self) -> None:
-        self._writable = asyncio.get_running_loop().create_future()
+        if not self._ended:
+            self._writable = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
         if self._writable is not None and not self._writable.done():
@@ -205,6 +206,7 @@ class HttpConnection(asyncio.Protocol):
         if self._ended:
             return
         self._ended = True
+        self.resume_writing()
         if self._reader is None or self._reader.complete:
             return
         try:

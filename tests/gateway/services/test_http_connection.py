@@ -32,6 +32,7 @@ class FakeTransport(asyncio.Transport):
         self._reads = False
 
     def resume_reading(self) -> None:
+        assert not self.ended
         self._reads = True
 
     def is_reading(self) -> bool:
@@ -247,5 +248,65 @@ def test_a_call_that_is_given_up_ends_its_connection() -> None:
         connection.data_received(BIG + b"a" * 100)
         assert not connection.leave()
         assert transport.ended == "aborted"
+
+    tell(story)
+
+
+@pytest.mark.parametrize("how", ["closed", "spoke first"])
+def test_a_connection_that_ended_before_its_request_fails_it_at_once(how: str) -> None:
+    async def story(connection: HttpConnection, transport: FakeTransport) -> None:
+        if how == "closed":
+            connection.eof_received()
+        else:
+            connection.data_received(b"220 smtp.example ESMTP\r\n")
+            assert transport.ended == "aborted"
+        connection.connection_lost(None)
+        ask(connection)
+        with pytest.raises(ConnectionBroken):
+            await connection.head()
+        assert transport.sent == b""
+        assert not connection.leave()
+
+    tell(story)
+
+
+def test_what_waits_is_still_passed_on_when_the_connection_is_ended_here() -> None:
+    async def story(connection: HttpConnection, transport: FakeTransport) -> None:
+        ask(connection)
+        size = 2 * HELD_BYTES
+        connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (size + 1))
+        connection.data_received(b"a" * size)
+        assert not transport.is_reading()
+        connection.abort()
+        connection.connection_lost(None)
+        assert await connection.piece() == b"a" * size
+        assert not connection.complete
+        with pytest.raises(ConnectionBroken):
+            await connection.piece()
+
+    tell(story)
+
+
+def test_a_whole_answer_that_waits_is_not_cut_when_the_connection_is_ended_here() -> None:
+    async def story(connection: HttpConnection, transport: FakeTransport) -> None:
+        ask(connection)
+        connection.data_received(SMALL)
+        connection.abort()
+        connection.connection_lost(None)
+        assert not connection.complete
+        assert await taken(connection) == b"good"
+
+    tell(story)
+
+
+def test_a_service_that_only_ends_its_answer_gets_no_more_of_the_body() -> None:
+    async def story(connection: HttpConnection, transport: FakeTransport) -> None:
+        ask(connection, whole=False)
+        connection.pause_writing()
+        sending = asyncio.create_task(connection.send(b"first"))
+        await asyncio.sleep(1)
+        connection.data_received(SMALL)
+        connection.eof_received()
+        assert not await sending
 
     tell(story)

@@ -126,6 +126,25 @@ def test_an_answer_that_is_asked_for_its_status_is_not_read() -> None:
     tell(story)
 
 
+@pytest.mark.parametrize(
+    "said", [b"", b"220 smtp.example ESMTP\r\n"], ids=["nothing", "a greeting"]
+)
+def test_a_service_that_hangs_up_or_speaks_first_fails_at_once(said: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)  # and close
+
+    async def story(upstreams: Upstreams) -> None:
+        async with raw_service(serve) as port:
+            for _ in range(5):  # whichever comes first, the end or the request
+                attempt = attempted(upstreams, Endpoint("127.0.0.1", port))
+                with pytest.raises(UpstreamFailed) as one:
+                    await attempt.head()
+                attempt.close()
+                assert not one.value.failed.timed_out
+
+    tell(story)
+
+
 def received(*pieces: bytes) -> Callable[[], Coroutine[Any, Any, Message]]:
     left = [*pieces]
 
