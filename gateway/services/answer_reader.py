@@ -23,6 +23,7 @@ BLANK_LINE_BYTES: Final = 4
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+SHORT_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,6})\r\n")
 FOLD: Final = re.compile(rb"\r?\n[ \t]+")
 
 SWITCHING: Final = 101
@@ -208,6 +209,8 @@ class AnswerReader:
                 if not self._left:
                     self._part = _Part.AFTER
                 continue
+            if self._part is _Part.SIZE and not self._held:
+                at = _whole_chunks(data, at, pieces)
             end = data.find(b"\n", at)
             if end < 0:
                 self._hold_line(data[at:])
@@ -248,3 +251,16 @@ class AnswerReader:
                     raise MalformedAnswer("its trailers are too long")
                 if line == b"\r":
                     self._part = _Part.NOTHING
+
+
+def _whole_chunks(data: bytes, at: int, pieces: list[bytes]) -> int:
+    """Add the chunks that begin at `at`, one after the other, to the pieces; returns where the next
+    one begins that is not whole, not plain or the last. Small ones can be many thousands."""
+    while (found := SHORT_CHUNK.match(data, at)) is not None:
+        begin = found.end()
+        end = begin + int(found[1], 16)
+        if begin == end or data[end : end + 2] != b"\r\n":
+            break
+        pieces.append(data[begin:end])
+        at = end + 2
+    return at
