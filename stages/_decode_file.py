@@ -8,16 +8,18 @@ decoded one after the other.
 """
 
 import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
 import av
 import numpy as np
 
 from stages._containers import Container, is_cut, is_mp3_frame
+from stages._file_part import FilePart, Source
+from stages._flac_frames import is_joined_later
 from stages._glued import parts, states_length
 from stages._lost_sound import LostSound
+from stages._reading_on import breaks, next_piece, skipping
 
 log = logging.getLogger("stages.decode")
 
@@ -53,8 +55,11 @@ _SLACK_S = 0.2
 """A file is whole if it has at most this much less sound than claimed: codecs drop a little at
 either end."""
 
-SEARCH_S = 0.5
-"""Processor time for finding the first sound, and the next one in a damaged part."""
+MOST_READ_ON = 200
+"""Places in an upload behind which reading goes on. Each is opened anew, which takes up to 5 ms."""
+
+_MOST_FRUITLESS = 8
+"""Such places in a row without sound. A film may go on when its sound is over."""
 
 _PROBE_BYTES = 1 << 19
 """Bytes that FFmpeg may read to identify the tracks. If packets are tiny, it keeps many times as
@@ -70,64 +75,6 @@ class RecordingRefused(Exception):
         self.reason = reason
 
 
-class FilePart:
-    """A part of a file, which reads and seeks like a file of its own."""
-
-    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
-        self._file = file
-        self._start = start
-        self._end = end
-        self._at = 0
-
-    @property
-    def size(self) -> int:
-        return self._end - self._start
-
-    def again(self) -> "FilePart":
-        """The same part for another reader, with a position of its own."""
-        return FilePart(self._file, self._start, self._end)
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self.size - self._at)
-        self._file.seek(self._start + self._at)
-        data = self._file.read(left if size < 0 else min(size, left))
-        self._at += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = max(0, offset + (0, self._at, self.size)[whence])
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-
-class Source:
-    """A part as FFmpeg sees it: it can read and seek, but there is no name.
-
-    `read` returns nothing once too much processor time has gone without any sound.
-    """
-
-    def __init__(self, part: FilePart) -> None:
-        part.seek(0)
-        self._part = part
-        self.seek = part.seek
-        self.tell = part.tell
-        self.sound()
-
-    def sound(self) -> None:
-        """Sound was found: the time limit of the search starts again."""
-        self._until_s = time.process_time() + SEARCH_S
-
-    @property
-    def given_up(self) -> bool:
-        return time.process_time() > self._until_s
-
-    def read(self, size: int) -> bytes:
-        """The next bytes; none once the search has taken too long."""
-        return b"" if self.given_up else self._part.read(size)
-
-
 class Facts:
     """Facts collected while decoding."""
 
@@ -141,6 +88,8 @@ class Facts:
         self.lost_s = 0.0  # sound that could not be read, with sound behind it
         self.samples = 0
         self.ends_badly = False
+        self.breaks: Sequence[tuple[int, int]] = ()  # damaged places of the part under way
+        self.read_on = 0  # places behind damage from which the file was read on
 
     @property
     def lost_ms(self) -> int:
@@ -181,31 +130,30 @@ def frames(file: BinaryIO, size: int, longest_s: float, facts: Facts) -> Iterato
 
 
 def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any]:
-    source, container = _opened(part, facts.container)
+    facts.breaks = breaks(cast("BinaryIO", part.again()), part.size, facts.container)
+    source = Source(part, facts.breaks)
+    container = _opened(source, facts)
     with container:
         tracks = _tracks(container, longest_s, facts)
         at = 0 if len(tracks) == 1 else _loudest(part, [track.index for track in tracks], facts)
         stream = tracks[at]
         _check(stream, container, longest_s, facts)
-        stream.codec_context.thread_count = 1  # threads cost memory, and cores that sessions need
-        if facts.codec == "flac":  # otherwise a frame with a wrong checksum is heard as noise
-            stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        unit_s = float(stream.time_base or 0)
+        file = cast("BinaryIO", part.again())
         lost = LostSound(
-            cast("BinaryIO", part.again()),
+            file,
             part.size,
             facts.container,
-            unit_s,
-            from_0=facts.container == "flac" and facts.claimed_s is not None,
+            float(stream.time_base or 0),
+            from_0=facts.container == "flac" and not is_joined_later(file),
             track=stream.index,
         )
         decoded_s = 0.0
-        for _, frame in _decoded(source, container, [stream], facts, lost):
+        for frame in _read_through(part, source, container, stream, facts, lost):
             decoded_s += frame.samples / max(1, frame.sample_rate)
             yield frame
     lost_s, cut = lost.total(decoded_s)
     if _claims(part, facts.container) and facts.claimed_s is not None:
-        missing_s = facts.claimed_s - decoded_s - lost_s
+        missing_s = facts.claimed_s - lost.begin_s - decoded_s - lost_s
         if missing_s > _SLACK_S and facts.container == "mp3" and lost_s and not cut:
             lost_s += missing_s  # the file ends with a whole frame: bytes are missing in between
         else:
@@ -215,18 +163,63 @@ def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any
     facts.short |= facts.ends_badly  # the next part's sound would hide it
 
 
+def _read_through(
+    part: FilePart, source: Source, container: Any, stream: Any, facts: Facts, lost: LostSound
+) -> Iterator[Any]:
+    """The frames of a track, also those behind damage that FFmpeg does not get over."""
+    yield from _prepared(source, container, stream, facts, lost)
+    file, kind, track = cast("BinaryIO", part.again()), facts.container, stream.index
+    first: int | None = None
+    fruitless = 0
+    while fruitless < _MOST_FRUITLESS and not source.given_up:
+        start = next_piece(file, part.size, kind, source.at + 1)
+        if start is None:
+            return
+        if facts.read_on == MOST_READ_ON:
+            facts.ends_badly = True
+            return
+        facts.read_on, fruitless = facts.read_on + 1, fruitless + 1
+        lost.interrupted()
+        first = next_piece(file, part.size, kind, 0) if first is None else first
+        beginning = skipping(file, kind, first, start)
+        source = Source(part.beginning(beginning), facts.breaks, start)
+        if not beginning:
+            continue
+        try:
+            container = _opened(source, facts)
+        except RecordingRefused:
+            continue
+        with container:
+            stream = container.streams[track] if track < len(container.streams) else None
+            if stream is None or stream.type != "audio":
+                continue
+            for frame in _prepared(source, container, stream, facts, lost):
+                fruitless = 0
+                yield frame
+
+
+def _prepared(
+    source: Source, container: Any, stream: Any, facts: Facts, lost: LostSound
+) -> Iterator[Any]:
+    """The frames of a track as far as FFmpeg gets."""
+    stream.codec_context.thread_count = 1  # threads cost memory, and cores that sessions need
+    if facts.codec == "flac":  # otherwise a frame with a wrong checksum is heard as noise
+        stream.codec_context.options = {"err_detect": "crccheck+explode"}
+    for _, frame in _decoded(source, container, [stream], facts, lost):
+        yield frame
+
+
 def _claims(part: FilePart, container: Container) -> bool:
     """Whether a part says how long its sound is, and nothing else that shows if it is cut."""
     return container == "flac" or (container == "mp3" and states_length(cast("BinaryIO", part)))
 
 
-def _opened(part: FilePart, container: Container) -> tuple[Source, Any]:
-    source = Source(part)
+def _opened(source: Source, facts: Facts) -> Any:
     options = {"codec_whitelist": _CODECS, "probesize": str(_PROBE_BYTES)}
     try:
-        return source, av.open(
+        return av.open(
             source,
-            format=_FORMATS[container],
+            format=_FORMATS[facts.container],
             options=options,
             metadata_errors="replace",
         )
@@ -260,6 +253,16 @@ def _decoded(
             return
         if packet.stream_index not in indexes:
             continue
+        place = source.at
+        if packet.size:  # where no position is known, nothing can be read on
+            place = packet.pos or place or source.size
+            if place < source.start:
+                return  # FFmpeg does not take this file's beginning
+        if lost is not None and (end := source.damage_before(place)) is not None:
+            if end <= place and facts.read_on < MOST_READ_ON:
+                return  # FFmpeg may have passed over good sound, and count its time from before
+            lost.interrupted()
+        source.at = max(source.at, place)
         try:
             found = packet.decode()
         except MemoryError:
@@ -309,7 +312,8 @@ def _loudest(part: FilePart, indexes: list[int], facts: Facts) -> int:
     energy = dict.fromkeys(indexes, 0.0)
     measured_s = dict.fromkeys(indexes, 0.0)
     most_s = MEASURED_S / len(indexes)
-    source, container = _opened(part.again(), facts.container)
+    source = Source(part.again())
+    container = _opened(source, facts)
     with container:
         streams = [stream for stream in container.streams.audio if stream.index in energy]
         for stream in streams:

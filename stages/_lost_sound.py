@@ -1,18 +1,16 @@
 """How much of a recording cannot be read, not counting its end.
 
 Used inside the worker process only. Where packets have times, loss shows as a gap: after a packet
-that could not be decoded, between two frames of FLAC, or where a WebM file is broken. A gap in an
-unbroken WebM file is no loss, because recorders may leave out silence. In Ogg, loss also shows in
+that could not be decoded, between two frames of FLAC, or where a WebM or MP4 file is broken. A gap
+in an unbroken file is no loss, because recorders may leave out silence. In Ogg, loss also shows in
 the pages, and in MP3 and AAC in the bytes between the frames.
 """
 
 import logging
-from bisect import bisect_right
 from typing import Any, BinaryIO
 
 from stages._containers import Container
 from stages._frame_chain import loss_of_frames
-from stages._matroska_elements import loss_of_matroska
 from stages._ogg_pages import loss_of_ogg
 
 log = logging.getLogger("stages.decode")
@@ -22,8 +20,6 @@ LEAST_GAP_S = 0.015
 
 _LEAST_DAMAGE_S = 0.01
 """Less than half a frame of MP3 or AAC is no sound that is missing."""
-
-_MOST_GAPS = 10_000
 
 
 class LostSound:
@@ -52,12 +48,17 @@ class LostSound:
         self._without_times = container in ("mp3", "aac", "wav")
         self._failed = 0  # packets that could not be decoded, since the last one that was
         self._end_s = 0.0 if from_0 else None  # of the last packet that was decoded
-        self._at = 0  # where it is
-        self._gaps: list[tuple[int, int, float]] = []  # from where to where, and seconds
+        self._interrupted = False  # since the last packet that was decoded
+        self.begin_s = 0.0
+        """The time of the first packet of a file of FLAC whose beginning was cut off."""
 
     def failed(self) -> None:
         """A packet could not be decoded."""
         self._failed += 1
+
+    def interrupted(self) -> None:
+        """The file is damaged behind the last packet: a gap in the times is a loss."""
+        self._interrupted = True
 
     def decoded(self, packet: Any, frames: list[Any]) -> None:
         """A packet was decoded to these frames; to none if its sound comes later."""
@@ -73,20 +74,19 @@ class LostSound:
             return
         start_s = pts * self._unit_s
         length_s = (packet.duration or 0) * self._unit_s or _length_s(frames)
-        if self._end_s is None:
+        if self._end_s is None and self._container == "flac":
+            self.begin_s = start_s  # what cannot be decoded before it is the rest of a frame
+        elif self._end_s is None:
             self._lost_s += self._failed * length_s
-        elif start_s - self._end_s > LEAST_GAP_S:
-            self._note_gap(start_s - self._end_s, packet.pos or self._at)
+        elif start_s - self._end_s > LEAST_GAP_S and (
+            self._failed or self._interrupted or self._container == "flac"
+        ):
+            self._lost_s += start_s - self._end_s
+        if self._interrupted and self._end_s is not None:
+            start_s = max(start_s, self._end_s)  # a time from before the damage
         self._failed = 0
+        self._interrupted = False
         self._end_s = start_s + length_s
-        if self._container == "webm":
-            self._at = packet.pos or self._at
-
-    def _note_gap(self, gap_s: float, at: int) -> None:
-        if self._failed or self._container == "flac":
-            self._lost_s += gap_s
-        elif self._container == "webm" and len(self._gaps) < _MOST_GAPS:
-            self._gaps.append((self._at, at, gap_s))
 
     def total(self, read_s: float) -> tuple[float, bool]:
         """The seconds that are missing in between, and whether the file's own structure says that
@@ -109,20 +109,7 @@ class LostSound:
                 if damaged_s < _LEAST_DAMAGE_S:
                     damaged_s = 0.0
                 return self._lost_s + damaged_s, frames.cut
-            case "webm" if self._gaps:
-                return self._lost_s + self._broken_s(), False
         return self._lost_s, False
-
-    def _broken_s(self) -> float:
-        """The gaps in the times at places where the file is broken."""
-        broken = loss_of_matroska(self._part, self._size).broken
-        ends = [end for _, end in broken]  # they grow
-        lost_s = 0.0
-        for start, end, gap_s in self._gaps:
-            behind = bisect_right(ends, start)
-            if behind < len(broken) and broken[behind][0] < end:
-                lost_s += gap_s
-        return lost_s
 
 
 def _length_s(frames: list[Any]) -> float:

@@ -15,13 +15,12 @@ from stages._trailing import MOST_PIECES, at
 _HEAD_BYTES = 27
 _LONGEST_PAGE = _HEAD_BYTES + 255 + 255 * 255
 _WINDOW_BYTES = 1 << 18
-_BEGINNING_BYTES = 64
 
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 """Ogg's CRC and that of `zlib` have one polynomial, but the bits of a byte in opposite orders."""
 
-_FIRST, _LAST = 2, 4
-"""Flags of the pages that begin and end a stream."""
+_CONTINUED, _FIRST, _LAST = 1, 2, 4
+"""Flags of the pages that go on with a packet, that begin a stream, and that end one."""
 
 _NO_TIME = 2**64 - 1
 """The time of a page on which no packet ends."""
@@ -39,7 +38,7 @@ _LONGEST_PAGE_S = 31.0
 @dataclass(frozen=True, slots=True)
 class OggLoss:
     """`cut`: the end is missing. `lost_s`: sound on pages that cannot be read, with pages after
-    them; estimated if one page tells the time of several."""
+    them: exact for Opus, estimated by the number of packets for other codecs."""
 
     cut: bool
     lost_s: float
@@ -55,20 +54,26 @@ class _Page:
     time: int | None
     stream: int
     number: int
-    beginning: bytes
+    lacing: bytes
+    payload: bytes
 
 
 @dataclass(slots=True)
 class _Stream:
     """A stream of sound: its unit, its newest page (`skipped`: the bytes of the file before it
-    that are no page), and the pages since it last told a time."""
+    that are no page), and the pages since it last told a time; `whole_s` and `whole_packets` are
+    the sound between the times between which no page is missing."""
 
     units_s: int
+    is_opus: bool
     number: int
     skipped: int
     time: int = 0
     read: int = 0
+    read_packets: int = 0
     missing: int = 0
+    whole_s: float = 0.0
+    whole_packets: int = 0
 
     def followed(self, page: _Page, skipped: int) -> float:
         """How much sound is missing before the stream's next page. `skipped`: bytes of the file
@@ -84,13 +89,28 @@ class _Stream:
         self.number = page.number
         self.missing += missing if 0 <= missing < _MOST_MISSING else int(damaged > 0)
         self.read += 1
+        self.read_packets += len(page.lacing) - page.lacing.count(255)
         if page.time is None:
             return 0.0
         passed_s = max(0, page.time - self.time) / self.units_s
-        share = self.missing / (self.missing + self.read)
-        lost_s = min(passed_s * share, _LONGEST_PAGE_S * self.missing)
-        self.time, self.read, self.missing = page.time, 0, 0
+        lost_s = 0.0
+        if self.missing:
+            lost_s = max(0.0, passed_s - self._read_s(page, passed_s))
+            lost_s = min(lost_s, _LONGEST_PAGE_S * self.missing)
+        elif self.time:  # the first time may be that of a broadcast
+            self.whole_s += passed_s
+            self.whole_packets += self.read_packets
+        self.time, self.read, self.read_packets, self.missing = page.time, 0, 0, 0
         return lost_s
+
+    def _read_s(self, page: _Page, passed_s: float) -> float:
+        """The sound on the pages that were read of those that tell their time together; the last of
+        them is `page`."""
+        if self.is_opus:
+            return _opus_s(page)
+        if self.whole_packets:
+            return self.read_packets * self.whole_s / self.whole_packets
+        return passed_s * self.read / (self.read + self.missing)
 
 
 def loss_of_ogg(file: BinaryIO, size: int, track: int = 0) -> OggLoss:
@@ -107,8 +127,9 @@ def loss_of_ogg(file: BinaryIO, size: int, track: int = 0) -> OggLoss:
         skipped += page.start - end
         end, ended, count = page.end, bool(page.flags & _LAST), count + 1
         if page.flags & _FIRST:
-            if begun == track and (units_s := _units_s(page.beginning)):
-                streams[page.stream] = _Stream(units_s, page.number, skipped)
+            if begun == track and (units_s := _units_s(page.payload)):
+                is_opus = page.payload[:4] == b"Opus"
+                streams[page.stream] = _Stream(units_s, is_opus, page.number, skipped)
             begun += 1
             continue
         begun = 0
@@ -169,8 +190,37 @@ def _page(data: bytes, offset: int, start: int, length: int) -> _Page:
         None if time == _NO_TIME else time,
         int.from_bytes(head[14:18], "little"),
         int.from_bytes(head[18:22], "little"),
-        data[payload : min(payload + _BEGINNING_BYTES, offset + length)],
+        data[offset + _HEAD_BYTES : payload],
+        data[payload : offset + length],
     )
+
+
+def _opus_s(page: _Page) -> float:
+    """The length of the packets that begin and end on a page of Opus (RFC 6716, section 3.1)."""
+    length_ms = 0.0
+    start = end = 0
+    begun = not page.flags & _CONTINUED
+    for lacing in page.lacing:
+        end += lacing
+        if lacing == 255:
+            continue
+        if begun and end > start:
+            length_ms += _packet_ms(page.payload[start : start + 2])
+        start, begun = end, True
+    return length_ms / 1000
+
+
+def _packet_ms(head: bytes) -> float:
+    """The length of the packet of Opus with these first two bytes."""
+    config, code = head[0] >> 3, head[0] & 3
+    if config < 12:
+        frame_ms: float = (10, 20, 40, 60)[config & 3]
+    elif config < 16:
+        frame_ms = (10, 20)[config & 1]
+    else:
+        frame_ms = (2.5, 5, 10, 20)[config & 3]
+    count = head[1] & 63 if code == 3 and len(head) > 1 else (1, 2, 2, 0)[code]
+    return min(120.0, count * frame_ms)
 
 
 def _units_s(packet: bytes) -> int:

@@ -172,6 +172,28 @@ def live_webm(pcm: Samples) -> bytes:
     return bytes(webm)
 
 
+def fragmented_mp4(pcm: Samples) -> bytes:
+    """As Safari records: a movie fragment for each second."""
+    buffer = io.BytesIO()
+    options = {
+        "movflags": "frag_keyframe+empty_moov+default_base_moof",
+        "frag_duration": "1000000",
+    }
+    with av.open(buffer, "w", format="mp4", options=options) as file:
+        stream = file.add_stream("aac", rate=48_000, layout="mono")
+        assert isinstance(stream, AudioStream)
+        context = stream.codec_context
+        resampler = av.AudioResampler(
+            format=context.format, layout="mono", rate=48_000, frame_size=context.frame_size
+        )
+        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = RATE_HZ
+        for resampled in [*resampler.resample(frame), *resampler.resample(None)]:
+            file.mux(stream.encode(resampled))
+        file.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
 def wav(pcm: Samples, *, rate_hz: int = RATE_HZ, channels: int = 1) -> bytes:
     """A plain WAV file."""
     buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 import wave
 from typing import Any
 
@@ -95,6 +96,102 @@ def test_a_webm_that_is_broken_goes_on_with_its_next_cluster(
     assert not truncated
     assert 1000 < lost_ms < 5000
     assert heard_ms + lost_ms == pytest.approx(9000, abs=100)
+
+
+@pytest.mark.parametrize("kind", ["webm", "mp4"])
+def test_noise_that_ffmpeg_does_not_get_over_costs_only_its_own_piece(
+    clip: Samples, kind: str
+) -> None:
+    if kind == "webm":  # a block of noise that claims to be as long as four clusters
+        data = recordings.live_webm(np.tile(clip, 5))
+        first, *_, far = [found.start() for found in re.finditer(b"\x1f\x43\xb6\x75", data)][1:6]
+        block = data.index(b"\xa3", first + 20_000)
+        noise = b"\xa3" + (1 << 28 | far - block + 300).to_bytes(4)
+    else:  # the head of a fragment
+        data = recordings.fragmented_mp4(np.tile(clip, 5))
+        block = data.index(b"moof", len(data) // 3) - 4
+        noise = np.random.default_rng(7).integers(0, 256, 300, np.uint8).tobytes()
+    damaged = data[:block] + noise + data[block + len(noise) :]
+    heard_ms, lost_ms, truncated = read(damaged, kind)
+    assert (0 < lost_ms < 5100, truncated) == (True, False)
+    assert heard_ms + lost_ms == pytest.approx(45_000, abs=100)
+
+
+@pytest.mark.parametrize("seed", [4, 26, 48, 94])
+def test_any_noise_in_a_live_recording_is_told(clip: Samples, seed: int) -> None:
+    data = recordings.live_webm(np.tile(clip, 5))
+    chance = np.random.default_rng(seed)
+    noise = chance.integers(0, 256, int(chance.choice([30, 1000, 5000])), np.uint8).tobytes()
+    place = int(chance.integers(60_000, len(data) // 2))
+    heard_ms, lost_ms, truncated = read(data[:place] + noise + data[place + len(noise) :], "webm")
+    assert (lost_ms < 10_100, truncated) == (True, False)
+    assert heard_ms + lost_ms == pytest.approx(45_000, abs=100)
+
+
+def test_damage_in_the_second_of_two_glued_files_costs_no_more(clip: Samples) -> None:
+    one = recordings.encoded(clip, "webm")
+    first, _ = [found.start() for found in re.finditer(b"\x1f\x43\xb6\x75", one)]
+    second = garbled(one, first + 20_000, 500, "noise")
+    heard_ms, lost_ms, truncated = read(one + second, "webm")
+    assert (0 < lost_ms < 5100, truncated) == (True, False)
+    assert heard_ms + lost_ms == pytest.approx(18_000, abs=150)
+
+
+def test_a_film_whose_sound_is_over_before_its_picture_has_lost_nothing(clip: Samples) -> None:
+    data = recordings.encoded(clip, "webm")
+    cluster = b"\x1f\x43\xb6\x75\x88\xe7\x86" + (20_000).to_bytes(6)
+    picture = b"\x1f\x43\xb6\x75\x8f\xe7\x82\x4e\x20\xa3\x89\x82\0\0\x80abcde"
+    whole = read(data, "webm")
+    assert read(data + picture * 20, "webm") == whole
+    assert read(data + cluster * 20, "webm") == whole
+
+
+def test_a_recording_that_is_broken_everywhere_takes_no_time(clip: Samples) -> None:
+    data = recordings.live_webm(clip)
+    first, second = [found.start() for found in re.finditer(b"\x1f\x43\xb6\x75", data)]
+    piece = data[first : first + 3_000] + b"\x2a" * 30
+    started = time.process_time()
+    heard_ms, *_ = read(data[:second] + piece * 500, "webm")
+    assert time.process_time() - started < 10
+    assert heard_ms > 5_000
+
+
+@pytest.mark.parametrize("total", ["whole", "rest", "unknown"])
+@pytest.mark.parametrize("rest_of_a_frame", [0, 300])
+def test_a_flac_whose_beginning_was_left_out_has_lost_nothing(
+    clip: Samples, rest_of_a_frame: int, total: str
+) -> None:
+    frames = {"whole": len(clip), "rest": len(clip) - 5 * 4096, "unknown": 0}[total]
+    data = recordings.flac_of(clip, frames=frames)
+    sixth = next(found.start() for found in re.finditer(rb"\xff\xf8..\x05", data, re.DOTALL))
+    beginning = data.index(b"\xff\xf8")
+    joined = data[:beginning] + data[sixth - rest_of_a_frame :]
+    heard_ms, lost_ms, truncated = read(joined, "flac")
+    assert (pytest.approx(heard_ms, abs=1), lost_ms, truncated) == (7720, 0, False)
+    if total == "whole":
+        assert read(joined[: len(joined) * 2 // 3], "flac")[1:] == (0, True)
+
+
+@pytest.mark.parametrize("total", [144_000, 0])
+@pytest.mark.parametrize(("length", "expected_ms"), [(100, 256), (3000, 512), (20_000, 1280)])
+def test_damage_at_the_beginning_of_a_flac_is_told(
+    clip: Samples, length: int, expected_ms: int, total: int
+) -> None:
+    data = recordings.flac_of(clip, frames=total)
+    damaged = garbled(data, data.index(b"\xff\xf8"), length, "noise")
+    assert read(damaged, "flac")[1:] == (expected_ms, False)
+
+
+@pytest.mark.parametrize("seconds", [9.0, 8.3])
+@pytest.mark.parametrize(("name", "near_ms"), [("ogg-opus", 1), ("ogg-vorbis", 150)])
+def test_a_page_before_a_short_last_one_is_told_with_its_whole_length(
+    clip: Samples, name: str, near_ms: int, seconds: float
+) -> None:
+    data = made(clip[: round(seconds * 16_000)], name)
+    *_, start, last = [found.start() for found in re.finditer(b"OggS", data)]
+    heard_ms, lost_ms, truncated = read(data[:start] + data[last:], name)
+    assert heard_ms + lost_ms == pytest.approx(seconds * 1000, abs=near_ms)
+    assert (lost_ms > 500, truncated) == (True, False)
 
 
 def test_a_gap_in_the_times_alone_is_no_damage(clip: Samples) -> None:
