@@ -80,9 +80,13 @@ _Mode = Literal["said", "thought", "action", "called", "answer", "over"]
 
 
 class AgentScript:
-    """The text of one reply without such a script. It does not depend on how the text was cut."""
+    """The text of one reply without such a script. It does not depend on how the text was cut.
 
-    def __init__(self) -> None:
+    `asking` is that of `_thoughts.at_the_end`.
+    """
+
+    def __init__(self, *, asking: bool = False) -> None:
+        self._asking = asking
         self._mode: _Mode = "said"
         self._line: str | None = ""  # the beginning of a line, while it may be a label
         self._label = ""  # the line of an action or a thought up to its text
@@ -146,9 +150,12 @@ class AgentScript:
             kept = said[:MOST_KEPT]
             if kept == said or _thoughts.is_speech(kept):
                 return kept
-            return _thoughts.at_the_end(said)[:MOST_KEPT] or kept
-        said = _thoughts.at_the_end(self._held)
+            return self._at_the_end(said)[:MOST_KEPT] or kept
+        said = self._at_the_end(self._held)
         return said if len(said) <= MOST_KEPT else ""
+
+    def _at_the_end(self, text: str) -> str:
+        return _thoughts.at_the_end(text, asking=self._asking)
 
     def _end_line(self) -> Iterator[str]:
         self._line = ""

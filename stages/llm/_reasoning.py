@@ -150,6 +150,10 @@ _HEADER_NAMES = tuple(
     for name in ("analysis", "commentary", "final")
 )
 
+MOST_UNOPENED = 32_000
+"""The most characters that are kept of a text that is expected to be reasoning. Far fewer are
+spoken, but more may be left out of them."""
+
 _State = Literal["text", "reasoning", "tool", "header", "line", "over"]
 
 
@@ -169,11 +173,12 @@ class SaidText:
         self._opening = ""  # the first text, while it may begin a tool call
         self._begun = False  # whether text was said
         self._unopened: list[str] | None = [] if unopened else None
+        self._room = MOST_UNOPENED  # characters that it may still take
         self.closed_unopened = False
         """Whether reasoning was closed that no mark had opened: the server leaves that mark out.
 
         With `unopened` the text before such a mark is expected to be reasoning: it is kept back,
-        and said only where the reply ends without the mark.
+        and said only where the reply ends without the mark: its first `MOST_UNOPENED` characters.
         """
 
     def push(self, delta: str) -> str:
@@ -237,7 +242,9 @@ class SaidText:
                 return
             self._begun = True
         if self._unopened is not None:
-            self._unopened.append(text)
+            if self._room > 0:
+                self._unopened.append(text[: self._room])
+                self._room -= len(text)
         else:
             yield text
 

@@ -38,7 +38,7 @@ class SpokenText:
     ) -> None:
         self._half = ""  # the first half of a surrogate pair
         self._said = SaidText(unopened=unopened)
-        self._script = AgentScript()
+        self._script = AgentScript(asking=one_turn)
         self._turn = OneTurn(only=one_turn)
         self._plain = PlainText(blocks=written)
         self._last = ""

@@ -51,6 +51,28 @@ _TO = re.compile(
 )
 
 
+_TELLS = re.compile(
+    r"""["'“‘«(\[*_`「『]*(?:(?:(?:please|now|next|then|so|okay|great|good|and|first)[,.!:]?\s)?"""
+    r"""(?:(?:describe|explain|tell|name|walk|talk|share|list|sketch|outline|compare|imagine|suppose"""
+    r"""|give (?:an|one|me|us)|take (?:a|me|us)"""
+    r"""|let(?:['’]s| us) (?:talk|turn|discuss|look|move|go|continue|hear))\s)"""
+    r"""|please\s|(?:thanks|thank you|goodbye|bye|good luck|hello|welcome)\b"""
+    r"""|(?:bitte|danke|vielen dank|auf wiedersehen|gracias|por favor|merci|au revoir)\b"""
+    r"""|(?:beschreib|erklär|erzähl|schilder|nenn)(?:e|en)?\s"""
+    r"""|(?:décri|expliqu|racont|parl|donn|describ|explic|cuént|hábl)(?:vez|ez|e|a|eme|enos|enme)?\s)"""
+    r"""|[“「『]*(?:请|谈谈|说说|描述|解释|介绍|谢谢|再见)""",
+    re.IGNORECASE,
+)
+"""How a sentence begins that asks for something, thanks or greets, and so is to the person."""
+
+_ALOUD = re.compile(
+    r"\b(?:answer|reply|response|respond|prompt|instructions?|questions?|interview)\b"
+    r"|^\W*(?:hmm?|wait|maybe|perhaps|alternatively|okay,? (?:so|the|now|i)\b|they|he|she|their|his"
+    r"|her)\b|问题|回答",
+    re.IGNORECASE,
+)
+"""Words of a sentence about a conversation, which is not one of it."""
+
 _SENTENCES = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
 _NEXT = re.compile(r"\s*I should (?:ask|wait)\b[^.!?…]*+[.!…]*\s*\Z", re.IGNORECASE)
 """A line of one sentence that is a thought wherever it stands, not speech to the person."""
@@ -106,9 +128,11 @@ def is_speech(text: str) -> bool:
     return any(map(_asks_or_is_to, _sentences(text)))
 
 
-def at_the_end(text: str) -> str:
+def at_the_end(text: str, *, asking: bool = True) -> str:
     """The part of long thoughts that may be spoken; `text` is their end. It is the last paragraph,
-    or the last line or sentence where there is only one, and is spoken if it is to the person.
+    or the last line or sentence where there is only one, and is spoken if it is to the person. Of a
+    model that is not `asking`, but answers, a paragraph is also spoken that shows no sign of a
+    thought.
 
     >>> at_the_end("and so on.\\n\\nI should ask for numbers.\\n\\n**How fast is it?**")
     '**How fast is it?**'
@@ -116,7 +140,10 @@ def at_the_end(text: str) -> str:
     _, *paragraphs = _PARAGRAPHS.split(text.strip())
     *lines, last = text.rstrip().split("\n")
     if paragraphs:
-        said = _behind_remarks(_unplanned(paragraphs[-1].split("\n")))
+        whole = _unplanned(paragraphs[-1].split("\n"))
+        said = _behind_remarks(whole)
+        if not asking and not is_speech(said) and not any(map(_is_thought, _sentences(whole))):
+            return whole
     elif lines:
         said = _behind_remarks(last)
     else:
@@ -173,7 +200,13 @@ def _is_about(sentence: str) -> bool:
 
 
 def _asks_or_is_to(sentence: str) -> bool:
-    return not _plans(sentence) and bool(_QUESTION.search(sentence) or _TO.search(sentence))
+    return not _plans(sentence) and bool(
+        _QUESTION.search(sentence) or _TO.search(sentence) or _TELLS.match(sentence)
+    )
+
+
+def _is_thought(sentence: str) -> bool:
+    return _plans(sentence) or _ALOUD.search(sentence) is not None
 
 
 def _is_to_the_person(sentence: str) -> bool:

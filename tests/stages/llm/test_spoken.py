@@ -387,6 +387,64 @@ def test_a_question_behind_long_reasoning_is_spoken_in_any_form(text: str, said:
         assert script.push(f"Thought: {line}{text}") + script.finish() == said.lstrip()
 
 
+@pytest.mark.parametrize("one_turn", [True, False], ids=["interview", "conversation"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Describe the hardest bug.",
+        "Please explain how it was found.",
+        "Good. Now walk us through the outage.",
+        "**Name one risk.**",
+        "Let's move on to caching.",
+        "Thanks, that is all for today. Goodbye.",
+        "Beschreiben Sie den Fehler.",
+        "Décrivez la panne.",
+        "请描述一下这个故障。",
+    ],
+    ids=map(str, range(9)),
+)
+def test_a_request_behind_long_reasoning_is_spoken_without_a_question_mark(
+    text: str, one_turn: bool
+) -> None:
+    said = spoken(f"Thought: {LONG}\n\n{text}", one_turn=one_turn)
+    assert said == text.replace("*", "")
+
+
+ANSWER = "Redis keeps its data in memory. Clients send their commands over TCP."
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"Thought: {LONG}\n\n{ANSWER}", ANSWER),
+        (f"Thought: {LONG}\n\nI should keep it short.\n\n{ANSWER}", ANSWER),
+        (f"Thought: {LONG}\n\nThe answer is too vague.", ""),
+        (f"Thought: {LONG}\n\nThey are nervous. That is fine.", ""),
+        (f"Thought: {LONG}\n\nMaybe a hint on shards helps.", ""),
+        (f"Thought: {LONG}\n\nIt works. I should ask for numbers.", ""),
+        (f"Thought: {LONG}{ANSWER}", ""),
+    ],
+    ids=map(str, range(7)),
+)
+def test_an_answer_behind_long_reasoning_is_spoken_in_a_conversation(text: str, said: str) -> None:
+    assert spoken(text) == said
+
+
+def test_behind_long_reasoning_an_interviewer_that_asks_nothing_says_nothing() -> None:
+    assert spoken(f"Thought: {LONG}\n\n{ANSWER}", one_turn=True) == ""
+
+
+def test_text_that_waits_for_the_mark_of_reasoning_has_a_bound() -> None:
+    text = SpokenText(unopened=True)
+    tracemalloc.start()
+    for _ in range(4_000):
+        assert text.push("More words of it. ") == ""
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 200_000
+    assert text.finish().startswith("More words of it. More")
+
+
 @pytest.mark.parametrize(
     ("label", "text"),
     [
