@@ -49,6 +49,7 @@ class LostSound:
         self._failed = 0  # packets that could not be decoded, since the last one that was
         self._end_s = 0.0 if from_0 else None  # of the last packet that was decoded
         self._interrupted = False  # since the last packet that was decoded
+        self._ahead_s = 0.0  # what the time of the last packet made a loss of
         self.begin_s = 0.0
         """The time of the first packet of a file of FLAC whose beginning was cut off."""
 
@@ -78,15 +79,26 @@ class LostSound:
             self.begin_s = start_s  # what cannot be decoded before it is the rest of a frame
         elif self._end_s is None:
             self._lost_s += self._failed * length_s
-        elif start_s - self._end_s > LEAST_GAP_S and (
-            self._failed or self._interrupted or self._container == "flac"
-        ):
-            self._lost_s += start_s - self._end_s
-        if self._interrupted and self._end_s is not None:
-            start_s = max(start_s, self._end_s)  # a time from before the damage
+        else:
+            start_s = self._followed(start_s, self._end_s)
         self._failed = 0
         self._interrupted = False
         self._end_s = start_s + length_s
+
+    def _followed(self, start_s: float, end_s: float) -> float:
+        """Count the sound that is missing before a packet; returns its time, as far as that can be
+        believed: a block may be damaged, too."""
+        before_s, self._ahead_s = self._ahead_s, 0.0
+        missing_s = start_s - end_s
+        if missing_s > LEAST_GAP_S:
+            if self._failed or self._interrupted or self._container == "flac":
+                self._lost_s += missing_s
+                self._ahead_s = missing_s
+        elif missing_s < 0 and self._interrupted:
+            if not before_s:
+                return end_s
+            self._lost_s -= min(before_s, -missing_s)  # the time before this one was wrong
+        return start_s
 
     def total(self, read_s: float) -> tuple[float, bool]:
         """The seconds that are missing in between, and whether the file's own structure says that

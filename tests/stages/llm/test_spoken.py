@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.llm._agent_script import MOST_KEPT, AgentScript
+from stages.llm._reasoning import MOST_UNOPENED, SaidText
 from stages.llm._spoken import LIMIT, SpokenText
 
 
@@ -435,14 +436,10 @@ def test_behind_long_reasoning_an_interviewer_that_asks_nothing_says_nothing() -
 
 
 def test_text_that_waits_for_the_mark_of_reasoning_has_a_bound() -> None:
-    text = SpokenText(unopened=True)
-    tracemalloc.start()
-    for _ in range(4_000):
-        assert text.push("More words of it. ") == ""
-    held, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert held < 200_000
-    assert text.finish().startswith("More words of it. More")
+    text = SaidText(unopened=True)
+    for _ in range(2_000):
+        assert text.push("Yes, more words of it. ") == ""
+    assert text.finish() == ("Yes, more words of it. " * 2_000)[:MOST_UNOPENED]
 
 
 @pytest.mark.parametrize(
