@@ -1,6 +1,11 @@
 """What of a conversation can be sent again."""
 
-from gateway.live.sent_log import SentLog
+import json
+import tracemalloc
+
+import pytest
+
+from gateway.live.sent_log import BLOCK_BYTES, MOST_BYTES, MOST_MESSAGES, SentLog
 
 
 def test_the_messages_after_a_number_are_kept_in_their_order() -> None:
@@ -39,3 +44,58 @@ def test_a_log_is_bounded_in_its_size() -> None:
     assert log.after(0)[1] is False
     log.note("a message that is longer than all of it")
     assert log.after(100) == ([], False)
+
+
+def told(number: int) -> str:
+    """A message like those of a conversation."""
+    return json.dumps({"type": "response.spoken", "turn": number, "atMs": 20 * number, "text": "é"})
+
+
+def test_every_number_gives_all_later_messages_wherever_they_are_kept() -> None:
+    log = SentLog()
+    sent: list[str | bytes] = []
+    for number in range(150):
+        message: str | bytes = told(number) if number % 3 else told(number).encode()
+        log.note(message)
+        sent.append(message)
+    assert sum(map(len, sent)) > 2 * BLOCK_BYTES
+    for seq in range(len(sent) + 1):
+        assert log.after(seq) == (sent[seq:], True)
+
+
+def test_a_text_with_half_of_a_surrogate_pair_is_kept() -> None:
+    log = SentLog()
+    for message in ("\ud83d", "a" * BLOCK_BYTES):
+        log.note(message)
+    assert log.after(0) == (["\ud83d", "a" * BLOCK_BYTES], True)
+
+
+@pytest.mark.parametrize(
+    ("messages", "size"), [(MOST_MESSAGES, 3 * BLOCK_BYTES), (100, MOST_BYTES)], ids=str
+)
+def test_a_full_log_forgets_at_most_a_block_more_than_it_has_to(messages: int, size: int) -> None:
+    log = SentLog(messages, size)
+    sent = [told(number) for number in range(1_000)]
+    for seq, message in enumerate(sent, 1):
+        log.note(message)
+        kept, _ = log.after(0)
+        assert kept == sent[seq - len(kept) : seq]
+        assert len(kept) <= messages
+        assert sum(map(len, kept)) <= size
+        whole = log.after(seq - len(kept))[1] and (len(kept) == seq or not log.after(0)[1])
+        assert whole
+    block = BLOCK_BYTES // len(sent[0]) + 1
+    assert len(kept) >= min(messages, size // len(sent[-1])) - block
+
+
+def test_the_messages_of_a_long_conversation_take_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        log = SentLog()
+        for number in range(MOST_MESSAGES):
+            log.note(told(number))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(log.after(0)[0]) > 0.9 * MOST_MESSAGES
+    assert held < 40_000  # as text alone: 74,000; as objects: 200,000
