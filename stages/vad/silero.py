@@ -13,6 +13,7 @@ import asyncio
 import importlib.util
 import logging
 import math
+import mmap
 from collections import deque
 from contextvars import Context
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ SLICE = 32
 
 SLICE_UNDER_BACKLOG = 128
 """Chunks in one run at most."""
+
+USUAL = 10 * CHUNK
+"""Samples after which a stream begins its ring anew if all its chunks were judged: as a rule it
+uses a quarter of it. A multiple of 320."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +103,7 @@ class SileroDetector:
 
     The arrays are made for `max_sessions` once: 42 kB a session, of which the operating system
     provides only the pages that sessions have touched, so that no session pays for a growing array.
+    A session whose chunks are judged in time touches a quarter of its ring.
 
     Belongs to the event loop on which `feed` is first called; not thread-safe.
     Raises `PipelineError` if `check` returns a reason.
@@ -111,7 +117,9 @@ class SileroDetector:
         self._network = _load(_model())
         self._max_sessions = max_sessions
         self._ring_chunks = ring_chunks
-        self._audio: Samples = np.zeros((max_sessions * ring_chunks, CHUNK), np.int16)
+        # numpy would ask for pages of 2 MB, which 51 sessions touch at once.
+        pages = mmap.mmap(-1, max_sessions * ring_chunks * CHUNK * 2)
+        self._audio: Samples = np.frombuffer(pages, np.int16).reshape(-1, CHUNK)
         self._context: Samples = np.zeros((max_sessions, CONTEXT), np.int16)
         self._hidden = np.zeros((max_sessions, STATE), np.float32)
         self._cell = np.zeros((max_sessions, STATE), np.float32)
@@ -235,7 +243,7 @@ class SileroDetector:
         for stream in batch:
             stream.read = end = stream.read + CHUNK
             stream.limit += CHUNK
-            ends.append(end)
+            ends.append(stream.begun + end)
             if stream.written - end >= CHUNK:
                 self._ready.append(stream)
             else:
@@ -268,12 +276,14 @@ class SileroDetector:
 
 
 class _Stream:
-    """One session's stream; positions are in samples since it was opened."""
+    """One session's stream. Its positions are in samples since it has `begun` its ring anew, which
+    is counted in samples since it was opened."""
 
     __slots__ = (
         "_detector",
         "_ring",
         "_span",
+        "begun",
         "limit",
         "on_chunk",
         "place",
@@ -291,6 +301,7 @@ class _Stream:
         self.place = place
         self.on_chunk: OnChunk | None = on_chunk
         self.queued = False
+        self.begun = 0
         self.written = 0
         self.read = 0
         self.limit = self._span
@@ -302,6 +313,8 @@ class _Stream:
         size = len(pcm)
         before = self.written
         start = before % self._span
+        if start >= USUAL and not self.queued:
+            before = start = self._begin_anew(start)
         end = start + size
         if end <= self._span:
             self._ring[start:end] = pcm
@@ -321,6 +334,15 @@ class _Stream:
             self._detector.count_dropped(chunks)
         if after // CHUNK > before // CHUNK:
             self._detector.chunks_ready(self, before // CHUNK, after // CHUNK)
+
+    def _begin_anew(self, end: int) -> int:
+        """Move the samples of the unfinished chunk, which end at `end`, to the ring's beginning.
+        Returns how many they are."""
+        rest = self.written - self.read
+        self._ring[:rest] = self._ring[end - rest : end]
+        self.begun += self.read
+        self.written, self.read, self.limit = rest, 0, self._span
+        return rest
 
     def close(self) -> None:
         """Free the stream's place. Idempotent."""

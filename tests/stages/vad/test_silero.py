@@ -227,6 +227,22 @@ def test_a_full_ring_drops_the_oldest_audio_and_says_so(frames: Sequence[int]) -
     assert [p for _, p in heard.chunks] == [p for _, p in newest]
 
 
+@pytest.mark.parametrize("frame", [FRAME, 333])
+def test_a_stream_that_is_judged_in_time_uses_a_quarter_of_its_ring(frame: int) -> None:
+    async def main() -> tuple[int, list[int]]:
+        detector = SileroDetector()
+        heard = Heard()
+        stream = detector.open(heard)
+        for _ in range(64_000 // frame):
+            stream.feed(noise(frame))
+            await asyncio.sleep(frame / 16_000)
+        return int(np.flatnonzero(detector.ring(0))[-1]), heard.positions
+
+    last, positions = run_virtual(main())
+    assert last < 5_120 + frame
+    assert positions == list(range(512, 64_000 // frame * frame + 1, 512))
+
+
 def test_what_comes_after_a_gap_is_heard_at_its_true_position() -> None:
     async def main() -> list[int]:
         detector = SileroDetector(ring_chunks=3)
