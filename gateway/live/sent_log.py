@@ -15,6 +15,9 @@ BLOCK_BYTES = 4 * 1024
 """Messages are packed when they have so many bytes together. Their texts repeat the same names, so
 that they take a sixth of the space; packing takes 0.1 ms, larger blocks save little more."""
 
+MOST_PACKED_BYTES = 16 * 1024
+"""More is kept as it is: packing a message that a client has made long would take 1.5 ms."""
+
 WINDOW_BITS, MEMORY_LEVEL = 13, 5
 """For zlib: it looks 8 kB back, and takes 48 kB for its work instead of 256."""
 
@@ -23,12 +26,13 @@ Numbered = tuple[int, WireMessage]
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Packed messages: the number of the newest, how many, and how long they are together."""
+    """Messages that are packed, if they are not too long: the number of the newest, how many, and
+    how long they are together."""
 
     newest: int
     messages: int
     size: int
-    packed: bytes
+    content: bytes | list[Numbered]
 
 
 class SentLog:
@@ -61,7 +65,7 @@ class SentLog:
         while self._kept > self._most or self._kept_size > self._size:
             self._forget_oldest()
         if self._recent_size >= BLOCK_BYTES:
-            self._pack()
+            self._close_block()
 
     def after(self, seq: int) -> tuple[list[WireMessage], bool]:
         """The messages after the one with that number, and whether none of them is missing."""
@@ -87,15 +91,21 @@ class SentLog:
         self._kept_size -= len(old)
         self._recent_size -= len(old)
 
-    def _pack(self) -> None:
+    def _close_block(self) -> None:
         recent = list(self._recent)
-        packer = zlib.compressobj(1, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
-        packed = packer.compress(marshal.dumps(recent)) + packer.flush()
-        self._blocks.append(_Block(self.seq, len(recent), self._recent_size, packed))
+        content = recent if self._recent_size > MOST_PACKED_BYTES else _packed(recent)
+        self._blocks.append(_Block(self.seq, len(recent), self._recent_size, content))
         self._recent.clear()
         self._recent_size = 0
 
 
+def _packed(messages: list[Numbered]) -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
+    return packer.compress(marshal.dumps(messages)) + packer.flush()
+
+
 def _unpacked(block: _Block) -> list[Numbered]:
-    numbered: list[Numbered] = marshal.loads(zlib.decompress(block.packed))
+    if isinstance(block.content, list):
+        return block.content
+    numbered: list[Numbered] = marshal.loads(zlib.decompress(block.content))
     return numbered

@@ -5,7 +5,13 @@ import tracemalloc
 
 import pytest
 
-from gateway.live.sent_log import BLOCK_BYTES, MOST_BYTES, MOST_MESSAGES, SentLog
+from gateway.live.sent_log import (
+    BLOCK_BYTES,
+    MOST_BYTES,
+    MOST_MESSAGES,
+    MOST_PACKED_BYTES,
+    SentLog,
+)
 
 
 def test_the_messages_after_a_number_are_kept_in_their_order() -> None:
@@ -82,10 +88,23 @@ def test_a_full_log_forgets_at_most_a_block_more_than_it_has_to(messages: int, s
         assert kept == sent[seq - len(kept) : seq]
         assert len(kept) <= messages
         assert sum(map(len, kept)) <= size
-        whole = log.after(seq - len(kept))[1] and (len(kept) == seq or not log.after(0)[1])
-        assert whole
+        assert log.after(seq - len(kept))[1]
+        assert log.after(0)[1] is (len(kept) == seq)
     block = BLOCK_BYTES // len(sent[0]) + 1
     assert len(kept) >= min(messages, size // len(sent[-1])) - block
+
+
+def test_a_message_that_a_client_has_made_long_is_not_packed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = SentLog()
+    log.note("before")
+    monkeypatch.delattr("zlib.compressobj")
+    log.note("x" * MOST_PACKED_BYTES)
+    monkeypatch.undo()
+    log.note("after")
+    assert log.after(0) == (["before", "x" * MOST_PACKED_BYTES, "after"], True)
+    assert log.after(2) == (["after"], True)
 
 
 def test_the_messages_of_a_long_conversation_take_little_memory() -> None:
