@@ -1,58 +1,34 @@
-"""The worker's side: serves one recogniser or one voice to gateways (`docs/worker-protocol.md`)."""
+"""The worker's server: `Conversations` over sockets of its own (`parley worker`)."""
 
-import asyncio
-import hmac
 import json
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Literal
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from pipeline.stage import Converter, Synthesizer, Transcriber
-from stages._remote_protocol import (
-    LONGEST_TEXT_BYTES,
-    PROTOCOL,
-    Fields,
-    ProtocolViolation,
-    control,
-    number,
-    parsed,
-)
-from stages._remote_work import RecognitionWork, RemoteWork, SynthesisWork
+from stages._remote_connection import ConnectionLost
+from stages._remote_conversations import HELLO_S, Conversations
+from stages._remote_protocol import LONGEST_TEXT_BYTES
 
-logger = logging.getLogger("stages.remote")
 frames_logger = logging.getLogger("stages.remote.frames")
 frames_logger.setLevel(logging.CRITICAL)  # strangers who knock are no news
-
-HELLO_S = 5.0
-"""How soon after the handshake a gateway must send `hello`."""
 
 PING_S = 10.0
 """The longest time for an answer to a ping; after it the gateway is gone and its call ends."""
 
 CLOSE_S = 0.5
-LAST_WORDS_S = 1.0
-"""How long the last messages may take to the gateways."""
-
-MOST_CONNECTIONS = 2048
-MOST_UNSENT = 64
-"""Messages that may wait for one gateway; beyond half of it partial transcripts are left out."""
-
-RESTARTING, POLICY, PROTOCOL_ERROR = 1012, 1008, 1002
 
 
 class StageServer:
     """Serves `stage`, whose slot is "stt" or "tts", to gateways that show `key`, if there is one.
 
-    At most `places` calls are under way at a time; a further one is refused as busy. `convert`
-    makes a converter from a voice's sample rate to the one that a gateway wants. Run `serve`, and
-    `drain` to end it.
+    The arguments are those of `Conversations`. Run `serve`, and `drain` to end it.
     """
 
     def __init__(
@@ -64,17 +40,8 @@ class StageServer:
         key: str | None = None,
         places: int = 64,
     ) -> None:
-        self.calls = 0
-        """Calls under way."""
-        self.draining = False
-        self._slot = slot
-        self._stage: Any = stage
-        self._convert = convert
-        self._key = key
-        self._places = places
-        self._said: dict[ServerConnection, asyncio.Queue[bytes | str]] = {}
+        self.conversations = Conversations(slot, stage, convert, key=key, places=places)
         self._servers: list[Server] = []
-        self._idle = asyncio.Event()
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
         """Serve at these sockets until `drain` has ended. Cancelling ends it at once."""
@@ -86,6 +53,12 @@ class StageServer:
         finally:
             for server in self._servers:
                 server.close()
+
+    async def drain(self, within_s: float) -> None:
+        """Begin no further call, let those under way end within this time, then close."""
+        await self.conversations.drain(within_s)
+        for server in self._servers:
+            server.close()
 
     async def _listen(self, listener: socket.socket) -> Server:
         return await serve(
@@ -103,170 +76,43 @@ class StageServer:
             logger=frames_logger,
         )
 
-    async def drain(self, within_s: float) -> None:
-        """Begin no further call, let those under way end within this time, then close."""
-        self.draining = True
-        for said in self._said.values():
-            _put(said, control("draining").decode())
-        try:
-            async with asyncio.timeout(within_s):
-                while self.calls:
-                    self._idle.clear()
-                    await self._idle.wait()
-        except TimeoutError:
-            logger.warning("%d calls are broken off", self.calls)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_S):
-                for said in tuple(self._said.values()):
-                    await said.join()
-        closing = [one.close(RESTARTING, "the worker ends") for one in tuple(self._said)]
-        await asyncio.gather(*closing)
-        for server in self._servers:
-            server.close()
-
-    # --- over HTTP -----------------------------------------------------------------------------
-
     def _look(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer `/health`, and refuse clients that may not connect."""
+        conversations = self.conversations
         if request.path == "/health":
-            status = HTTPStatus.SERVICE_UNAVAILABLE if self.draining else HTTPStatus.OK
-            response = connection.respond(status, json.dumps(self._health()) + "\n")
+            ends = conversations.draining
+            status = HTTPStatus.SERVICE_UNAVAILABLE if ends else HTTPStatus.OK
+            response = connection.respond(status, json.dumps(conversations.health()) + "\n")
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = "application/json"
             return response
-        if self._key is not None:
-            given = request.headers.get("Authorization", "").encode(errors="replace")
-            if not hmac.compare_digest(given, f"Bearer {self._key}".encode()):
-                return connection.respond(HTTPStatus.UNAUTHORIZED, "this worker needs its key\n")
-        if len(self._said) >= MOST_CONNECTIONS:
-            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections\n")
+        refusal = conversations.refusal(request.headers.get("Authorization", ""))
+        if refusal is not None:
+            status_code, words = refusal
+            return connection.respond(HTTPStatus(status_code), f"{words}\n")
         return None
-
-    def _health(self) -> dict[str, Any]:
-        return {
-            "status": "draining" if self.draining else "ready",
-            "stage": self._slot,
-            "provider": self._stage.provider,
-            "calls": self.calls,
-            "places": self._places,
-        }
-
-    # --- one gateway's connection --------------------------------------------------------------
 
     async def _converse(self, connection: ServerConnection) -> None:
-        said: asyncio.Queue[bytes | str] = asyncio.Queue(MOST_UNSENT)
-        self._said[connection] = said
-        writing = asyncio.create_task(_write(connection, said))
-        work: RemoteWork | None = None
+        await self.conversations.converse(_WebSocket(connection))
+
+
+class _WebSocket:
+    """A `stages._remote_connection.WorkerConnection`."""
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self._connection = connection
+
+    async def recv(self) -> bytes | str:
         try:
-            hello = await self._hello(connection)
-            if hello is None:
-                return
-            work = self._work(hello, said)
-            if self.draining:
-                await said.put(control("draining").decode())
-            async for message in connection:
-                self._take(work, message)
-        except ProtocolViolation as error:
-            logger.warning("a gateway sent nonsense: %s", error)
-            await connection.close(PROTOCOL_ERROR, str(error)[:100])
-        except ConnectionClosed:
-            pass
-        finally:
-            if work is not None:
-                work.cancel()
-                await work.ended()
-            writing.cancel()
-            await asyncio.wait((writing,))
-            del self._said[connection]
-            while not said.empty():  # or `drain` would wait for it
-                said.get_nowait()
-                said.task_done()
+            return await self._connection.recv()
+        except ConnectionClosed as error:
+            raise ConnectionLost from error
 
-    async def _hello(self, connection: ServerConnection) -> Fields | None:
-        """The gateway's `hello`, answered; None if it was refused."""
+    async def send(self, message: bytes | str) -> None:
         try:
-            async with asyncio.timeout(HELLO_S):
-                first = await connection.recv()
-        except TimeoutError:
-            await connection.close(POLICY, "no hello came")
-            return None
-        if isinstance(first, bytes):
-            raise ProtocolViolation("sound before `hello`")
-        kind, hello = parsed(first)
-        if kind != "hello":
-            raise ProtocolViolation(f"{kind[:40]!r} before `hello`")
-        problem = self._problem(hello)
-        if problem is not None:
-            await connection.send(control("refused", message=problem).decode())
-            await connection.close(POLICY, "refused")
-            return None
-        await connection.send(control("ready", **self._ready(hello)).decode())
-        return hello
+            await self._connection.send(message)
+        except ConnectionClosed as error:
+            raise ConnectionLost from error
 
-    def _problem(self, hello: Fields) -> str | None:
-        theirs = hello.get("protocol")
-        if theirs != PROTOCOL:
-            return (
-                f"this worker speaks version {PROTOCOL} of the workers' protocol, and the gateway"
-                f" version {str(theirs)[:20]}: bring both to the same release"
-            )
-        if hello.get("stage") != self._slot:
-            return f"this is a worker for {self._slot}, not for {str(hello.get('stage'))[:20]}"
-        if self._slot == "tts" and not 8_000 <= number(hello, "rate_hz") <= 48_000:
-            return "rate_hz is from 8000 to 48000"
-        return None
-
-    def _ready(self, hello: Fields) -> dict[str, Any]:
-        detail, languages = getattr(self._stage, "detail", None), None
-        if self._slot == "stt":
-            languages = getattr(self._stage, "languages", None)
-        return {
-            "protocol": PROTOCOL,
-            "stage": self._slot,
-            "provider": self._stage.provider,
-            "detail": str(detail()) if callable(detail) else "",
-            "languages": None if languages is None else [*languages],
-        }
-
-    def _work(self, hello: Fields, said: "asyncio.Queue[bytes | str]") -> RemoteWork:
-        if self._slot == "stt":
-            return RecognitionWork(self._stage, said, self._begin, self._end)
-        rate_hz = number(hello, "rate_hz")
-        return SynthesisWork(self._stage, said, self._begin, self._end, self._convert, rate_hz)
-
-    def _take(self, work: RemoteWork, message: bytes | str) -> None:
-        if isinstance(message, bytes):
-            work.hear(message)
-            return
-        kind, fields = parsed(message)
-        work.take(kind, number(fields, "epoch"), fields)
-
-    def _begin(self) -> bool:
-        """Whether another call may begin; it is counted."""
-        if self.calls >= self._places:
-            return False
-        self.calls += 1
-        return True
-
-    def _end(self) -> None:
-        self.calls -= 1
-        if not self.calls:
-            self._idle.set()
-
-
-async def _write(connection: ServerConnection, said: "asyncio.Queue[bytes | str]") -> None:
-    """Send the queued messages until cancelled; drop them after the connection has ended."""
-    while True:
-        message = await said.get()
-        try:
-            await connection.send(message)
-        except ConnectionClosed:
-            pass
-        finally:
-            said.task_done()
-
-
-def _put(said: "asyncio.Queue[bytes | str]", message: bytes | str) -> None:
-    if not said.full():
-        said.put_nowait(message)
+    async def close(self, code: int, reason: str) -> None:
+        await self._connection.close(code, reason)

@@ -30,7 +30,7 @@ from gateway.security.access import NEEDS
 from gateway.settings import Settings
 from gateway.variables import variables
 from gateway.workers.supervisor import END_S, FORCED_S
-from stages._remote_server import LAST_WORDS_S as WORKERS_LAST_WORDS_S
+from stages._remote_conversations import LAST_WORDS_S as WORKERS_LAST_WORDS_S
 from stages._remote_server import StageServer
 from tests.support.figures import check_query
 from tests.support.helm import (
@@ -463,7 +463,7 @@ def test_workers_are_asked_for_what_they_answer_and_are_not_ready_when_they_end(
         found = []
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             found.append((await client.get(url)).status_code)
-            server.draining = True
+            server.conversations.draining = True
             found.append((await client.get(url)).status_code)
         await server.drain(0)
         await serving

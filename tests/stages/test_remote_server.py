@@ -19,7 +19,7 @@ from gateway.media.resampling import converter
 from pipeline.errors import CallerError, StageFailed
 from pipeline.frames import Sentence
 from pipeline.testing import Script
-from stages import _remote_server
+from stages import _remote_conversations
 from stages._remote_protocol import PROTOCOL, control, sound
 from stages._remote_server import StageServer
 from stages.fakes import FakeSynthesizer
@@ -169,7 +169,7 @@ def test_who_does_not_say_hello_first_is_refused(said: bytes | str) -> None:
 
 
 def test_who_says_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_remote_server, "HELLO_S", 0.05)
+    monkeypatch.setattr(_remote_conversations, "HELLO_S", 0.05)
 
     async def story() -> None:
         async with served() as url:
