@@ -28,11 +28,14 @@ HELLO_S = 5.0
 LAST_WORDS_S = 1.0
 """How long the last messages may take to the gateways."""
 
+UNUSED_S = 2.0
+"""How long a connection of one call may wait for its call, and stay open after it."""
+
 MOST_CONNECTIONS = 2048
 MOST_UNSENT = 64
 """Messages that may wait for one gateway; beyond half of it partial transcripts are left out."""
 
-RESTARTING, POLICY, PROTOCOL_ERROR = 1012, 1008, 1002
+NORMAL, RESTARTING, POLICY, PROTOCOL_ERROR = 1000, 1012, 1008, 1002
 
 
 class Conversations:
@@ -41,6 +44,10 @@ class Conversations:
     At most `places` calls are under way at a time; a further one is refused as busy. `convert`
     makes a converter from a voice's sample rate to the one that a gateway wants. A server calls
     `converse` for each connection that `refusal` allows, and `drain` to end them.
+
+    With `single` a connection carries one call: the gateway is asked to leave it (`draining`) when
+    the call begins, or when none comes. Then a load balancer chooses for each call, and the number
+    of connections says how busy this worker is.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Conversations:
         *,
         key: str | None = None,
         places: int = 64,
+        single: bool = False,
     ) -> None:
         self.calls = 0
         """Calls under way."""
@@ -60,6 +68,7 @@ class Conversations:
         self._convert = convert
         self._key = key
         self._places = places
+        self._single = single
         self._said: dict[WorkerConnection, asyncio.Queue[bytes | str]] = {}
         self._idle = asyncio.Event()
 
@@ -109,7 +118,7 @@ class Conversations:
         """Serve one gateway until its connection ends."""
         said: asyncio.Queue[bytes | str] = asyncio.Queue(MOST_UNSENT)
         self._said[connection] = said
-        writing = asyncio.create_task(_write(connection, said))
+        tasks = {asyncio.create_task(_write(connection, said))}
         work: RemoteWork | None = None
         try:
             hello = await self._hello(connection)
@@ -118,8 +127,12 @@ class Conversations:
             work = self._work(hello, said)
             if self.draining:
                 await said.put(control("draining").decode())
+            begun = asyncio.Event()
+            if self._single:
+                tasks.add(asyncio.create_task(_have_leave(connection, said, work, begun)))
             while True:
                 self._take(work, await connection.recv())
+                begun.set()
         except ProtocolViolation as error:
             logger.warning("a gateway sent nonsense: %s", error)
             await connection.close(PROTOCOL_ERROR, str(error)[:100])
@@ -129,8 +142,9 @@ class Conversations:
             if work is not None:
                 work.cancel()
                 await work.ended()
-            writing.cancel()
-            await asyncio.wait((writing,))
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             del self._said[connection]
             while not said.empty():  # or `drain` would wait for it
                 said.get_nowait()
@@ -220,6 +234,27 @@ async def _write(connection: WorkerConnection, said: "asyncio.Queue[bytes | str]
             pass
         finally:
             said.task_done()
+
+
+async def _have_leave(
+    connection: WorkerConnection,
+    said: "asyncio.Queue[bytes | str]",
+    work: RemoteWork,
+    begun: asyncio.Event,
+) -> None:
+    """Have the gateway leave its connection after one call, or if none has `begun`.
+
+    A gateway that does not leave is disconnected. Its call ends first, and what it is told is sent.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(UNUSED_S):
+            await begun.wait()
+    await said.put(control("draining").decode())
+    unused = 0
+    while unused < 2:
+        await asyncio.sleep(UNUSED_S)
+        unused = 0 if work.under_way or said.qsize() else unused + 1
+    await connection.close(NORMAL, "its call is over")
 
 
 def _put(said: "asyncio.Queue[bytes | str]", message: bytes | str) -> None:

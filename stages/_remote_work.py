@@ -33,6 +33,10 @@ Said = asyncio.Queue[bytes | str]
 class RemoteWork(Protocol):
     """The calls of one connection. Plain calls, but for `ended`."""
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a call has begun and is not over."""
+
     def take(self, kind: str, epoch: int, fields: Fields) -> None:
         """A control message. Raises `ProtocolViolation`."""
 
@@ -113,6 +117,10 @@ class RecognitionWork:
         self._stage = stage
         self._calls = _Calls(said, begin, end)
         self._recognition: Recognition | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._calls.under_way
 
     def take(self, kind: str, epoch: int, fields: Fields) -> None:
         if kind == "open":
@@ -197,6 +205,10 @@ class SynthesisWork:
         self._calls = _Calls(said, begin, end)
         self._convert = convert
         self._rate_hz = rate_hz
+
+    @property
+    def under_way(self) -> bool:
+        return self._calls.under_way
 
     def take(self, kind: str, epoch: int, fields: Fields) -> None:
         if kind == "speak":
