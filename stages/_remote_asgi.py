@@ -6,7 +6,6 @@ WebSockets at once. So `parley worker` has a server of its own, and Ray Serve dr
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeAlias
@@ -14,8 +13,6 @@ from typing import Any, TypeAlias
 from stages._remote_connection import ConnectionLost
 from stages._remote_conversations import Conversations
 from stages._remote_protocol import LONGEST_TEXT_BYTES, ProtocolViolation
-
-logger = logging.getLogger("stages.remote")
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -58,7 +55,6 @@ class StageApp:
                 await conversations.drain(0)
                 self._conversations = None
         except Exception as error:  # of a provider, or of a library; the server says it
-            logger.error("the worker's %s has failed: %s", phase, error)
             await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
         else:
             await send({"type": "lifespan.shutdown.complete"})
