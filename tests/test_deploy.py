@@ -185,7 +185,7 @@ class StubGateway:
             self.checks += 1
             status = HTTPStatus.OK if self.state == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
             return socket.respond(status, Ready(status=self.state).model_dump_json())
-        if self.state != "ready" and request.path != COMES_BACK:
+        if self.state != "ready" and not request.path.startswith(COMES_BACK):
             self.refused += 1
             return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, self.state)
         if request.path == "/said":
@@ -256,9 +256,10 @@ async def balanced(
             await process.wait()
 
 
-async def told(url: str) -> str:
+async def told(url: str, cookie: str = "") -> str:
     """Which gateway a new client reaches."""
-    async with connect(url) as socket:
+    headers = {"cookie": cookie} if cookie else {}
+    async with connect(url, additional_headers=headers) as socket:
         await socket.send("who?")
         return str(await socket.recv())
 
@@ -320,6 +321,8 @@ def test_where_no_gateway_has_room_a_client_still_comes_back(
             stubs[0].state = "ready"
             await checked(stubs[0], 4)
             assert {await told(f"ws://127.0.0.1:{port}/ws/new") for _ in range(4)} == {"gateway-1"}
+            sideband = f"ws://127.0.0.1:{port}{COMES_BACK}?call_id=one"
+            assert await told(sideband, "PARLEY_GATEWAY=2") == "gateway-2"
             assert stubs[1].refused == 0
 
     asyncio.run(story())

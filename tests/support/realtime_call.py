@@ -68,7 +68,9 @@ async def call(
     made = Call(gateway)
     try:
         headers = {**SDP, "authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient(base_url=gateway.url) as client:
+        async with httpx.AsyncClient(
+            base_url=gateway.url, trust_env=False, timeout=PATIENCE_S
+        ) as client:
             answer = await client.post(
                 CALLS, content=await made.offer(), headers=headers, params=query
             )
