@@ -92,6 +92,9 @@ class PeerTransport:
         # Of them, when `reads` last found more: its first call finds more than -1.
         self._taken, self._taken_at = -1, 0.0
         self._telling = False  # the client is told of a message that was left out
+        self._postponed: list[WireMessage] | None = (
+            None  # what was left out while the channel opens
+        )
         self._audio_from = 0.0  # audio that comes before this time is dropped
 
     def end(self) -> None:
@@ -118,8 +121,12 @@ class PeerTransport:
         self._channel = channel
         channel.on("message", self._on_message)
         channel.on("close", self._hang_up)
+        self._postponed = left_out = []
         while self._unsent:
             self._send(self._unsent.popleft())
+        self._postponed = None
+        for message in left_out:  # told after what was to be sent before it
+            self._left_out(message)
         return True
 
     def attach(self, receiver: Receiver[Samples]) -> None:
@@ -198,13 +205,17 @@ class PeerTransport:
             try:
                 channel.send(message)
             except ValueError as error:  # longer than the peer said that it takes
-                logger.warning("session %s: a message was left out: %s", self._session_id, error)
+                level = logging.DEBUG if self._telling else logging.WARNING
+                logger.log(level, "session %s: a message was left out: %s", self._session_id, error)
                 self._left_out(message)
             else:
                 self._accepted += channel.bufferedAmount - before
 
     def _left_out(self, message: WireMessage) -> None:
         """Tell the client of it, but not that telling it was as impossible."""
+        if self._postponed is not None:
+            self._postponed.append(message)
+            return
         if self._receiver is None or self._telling:
             return
         text = message.decode(errors="replace") if isinstance(message, bytes) else message

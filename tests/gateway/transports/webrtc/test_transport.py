@@ -95,13 +95,40 @@ def test_more_messages_than_may_come_before_the_session_end_the_call() -> None:
     asyncio.run(story())
 
 
-def test_a_message_that_the_peer_cannot_take_is_left_out_and_the_next_one_is_sent() -> None:
-    class Narrow(Channel):
-        def send(self, message: str) -> None:
-            if len(message) > 10:
-                raise ValueError("the peer takes messages up to 10 bytes")
-            super().send(message)
+class Narrow(Channel):
+    """Its peer takes messages of at most 10 characters."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[str] = []
+
+    def send(self, message: str) -> None:
+        if len(message) > 10:
+            raise ValueError("the peer takes messages up to 10 bytes")
+        self.sent.append(message)
+        super().send(message)
+
+
+def test_what_was_left_out_of_held_messages_is_told_after_the_others() -> None:
+    class Session:
+        def __init__(self, transport: PeerTransport) -> None:
+            self._transport = transport
+
+        def emit(self, output: LeftOut) -> None:
+            self._transport.send("left out")
+
+    async def story() -> None:
+        transport, channel = PeerTransport("s", lambda: None, waits=True), Narrow()
+        transport.attach(Session(transport))  # type: ignore[arg-type]
+        for message in ("x" * 11, "two", "three"):
+            transport.send(message)
+        assert transport.opened(channel)  # type: ignore[arg-type]
+        assert channel.sent == ["two", "three", "left out"]
+
+    asyncio.run(story())
+
+
+def test_a_message_that_the_peer_cannot_take_is_left_out_and_the_next_one_is_sent() -> None:
     class Session:
         """Tells its client of each message that was left out, by one that is short or is not."""
 
