@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html.entities import html5
 
 from pipeline.frames import SpokenWord
 from pipeline.signs import ENGLISH, LANGUAGES, LATEX, named
@@ -135,8 +136,11 @@ def _aside(match: re.Match[str]) -> str | int:
     return _CUT if is_direction(match[1]) and not is_word(match[1], before, after) else 0
 
 
-def _entity(match: re.Match[str]) -> str:
-    return html.unescape(f"&{match[1]};").replace("\xa0", " ")
+def _entity(match: re.Match[str]) -> str | int:
+    name = f"{match[1]};"
+    if not name.startswith("#") and name not in html5:
+        return 0
+    return html.unescape(f"&{name}").replace("\xa0", " ")
 
 
 def _command(match: re.Match[str]) -> str:
@@ -195,7 +199,7 @@ _MARKUP = _rules(
     (r"(?:(?<!\w)\w[\w+.-]{0,15})?://", _CUT),
     (rf"(?<![\w.])www\.([\w-]+(?:\.[\w-]+)+){_URL_REST}", _group(1)),
     (r"(?<!\w)(?:mailto|tel):(?=\S)", ""),
-    (r"&(?:amp;){0,9}(lt|gt|le|ge|ne|amp|quot|apos|nbsp|times|minus|plusmn|#39|#x27);", _entity),
+    (r"&(?:amp;){0,9}([A-Za-z]{2,8}|#[0-9]{2,6}|#[Xx][0-9A-Fa-f]{2,5});", _entity),
     (r"(?s)<!--.{0,2000}?-->", _CUT),
     (rf"(?i)</?(?:{_STYLES})(?:\s+[\w-]{{1,30}}=[^<>]{{0,300}})?\s*/?>", _CUT),
     (rf"(?<!\w)</{_TAG}>", _CUT),

@@ -167,7 +167,7 @@ class PlainText:
             self._code = not self._code
         elif character == "*" and not self._code:
             self._mode, self._held = "stars", "*"
-        elif character != "#" or self._last.isalnum():
+        elif character != "#" or self._last.isalnum() or self._last == "&":  # "&#39;"
             self._keep(character)
 
     def _take_after_stars(self, following: str) -> None:

@@ -97,6 +97,8 @@ CASES = {
     "date": ("on 2024-05-01", "on 2024-05-01"),
     "slash": ("CI/CD, km/h, 3/4", "CI/CD, km/h, 3/4"),
     "entity": ("R&amp;D &lt;5", "R&D less than 5"),
+    "entities of quotes": ("Why&#8217;s that &mdash; &ldquo;no&#34;?", 'Why’s that — “no"?'),
+    "no entity": ("Is it P&L; or R&notit; then?", "Is it P&L; or R&notit; then?"),
     "HTML": ("a <b>bold</b> word<br/>here", "a bold word here"),
     "element": ("the <div> element", "the div element"),
     "generic": ("a List<String> here", "a List of String here"),

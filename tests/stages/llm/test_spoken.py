@@ -36,6 +36,7 @@ def spoken(*deltas: str, one_turn: bool = False) -> str:
         ("*pandas* is *very* good", "pandas is very good"),
         ("a *b and **c", "a b and c"),
         ("C# and F#, issue #12", "C# and F#, issue 12"),
+        ("Why&#39;s it &#x27;new&#x27;?", "Why&#39;s it &#x27;new&#x27;?"),
         ("<think>Hm, what?</think>\n\nTell me more.", "Tell me more."),
         ("\n <think>Hm.</think>Go on.", "Go on."),
         ("<think>without end", ""),
