@@ -66,7 +66,7 @@ class Resumption:
         grace_s: float,
         come_back: Callable[[Line], None],
     ) -> None:
-        self.log = SentLog()
+        self.log = SentLog() if grace_s > 0 else SentLog(messages=0)  # nobody can come back
         self.ends_at = math.inf
         """When the session has to end (a Unix time), in whatever process."""
         self.away = False

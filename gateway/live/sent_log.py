@@ -93,15 +93,16 @@ class SentLog:
 
     def _close_block(self) -> None:
         recent = list(self._recent)
-        content = recent if self._recent_size > MOST_PACKED_BYTES else _packed(recent)
+        plain = marshal.dumps(recent)
+        content = recent if len(plain) > MOST_PACKED_BYTES else _packed(plain)
         self._blocks.append(_Block(self.seq, len(recent), self._recent_size, content))
         self._recent.clear()
         self._recent_size = 0
 
 
-def _packed(messages: list[Numbered]) -> bytes:
+def _packed(plain: bytes) -> bytes:
     packer = zlib.compressobj(1, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
-    return packer.compress(marshal.dumps(messages)) + packer.flush()
+    return packer.compress(plain) + packer.flush()
 
 
 def _unpacked(block: _Block) -> list[Numbered]:

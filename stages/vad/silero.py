@@ -94,6 +94,19 @@ class SileroStats:
     max_wait_ms: float
 
 
+def _small_pages(samples: int) -> Samples:
+    """Zeros whose pages of 4 kB are provided when they are touched.
+
+    numpy asks for pages of 2 MB for an array of this size, and 51 sessions touch one at once.
+    """
+    if not hasattr(mmap, "MADV_NOHUGEPAGE"):  # Linux has those
+        return np.zeros(samples, np.int16)
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    pages = mmap.mmap(-1, max(2 * samples, mmap.PAGESIZE), flags=private)
+    pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(pages, np.int16, samples)
+
+
 class SileroDetector:
     """Voice detection for all sessions of the process (implements `pipeline.stage.Detector`).
 
@@ -117,9 +130,7 @@ class SileroDetector:
         self._network = _load(_model())
         self._max_sessions = max_sessions
         self._ring_chunks = ring_chunks
-        # numpy would ask for pages of 2 MB, which 51 sessions touch at once.
-        pages = mmap.mmap(-1, max_sessions * ring_chunks * CHUNK * 2)
-        self._audio: Samples = np.frombuffer(pages, np.int16).reshape(-1, CHUNK)
+        self._audio: Samples = _small_pages(max_sessions * ring_chunks * CHUNK).reshape(-1, CHUNK)
         self._context: Samples = np.zeros((max_sessions, CONTEXT), np.int16)
         self._hidden = np.zeros((max_sessions, STATE), np.float32)
         self._cell = np.zeros((max_sessions, STATE), np.float32)

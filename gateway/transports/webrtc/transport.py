@@ -121,7 +121,8 @@ class PeerTransport:
         self._channel = channel
         channel.on("message", self._on_message)
         channel.on("close", self._hang_up)
-        self._postponed = left_out = []
+        left_out: list[WireMessage] = []
+        self._postponed = left_out
         while self._unsent:
             self._send(self._unsent.popleft())
         self._postponed = None

@@ -5,6 +5,7 @@ import tracemalloc
 
 import pytest
 
+from gateway.live.resumption import Resumption
 from gateway.live.sent_log import (
     BLOCK_BYTES,
     MOST_BYTES,
@@ -12,6 +13,7 @@ from gateway.live.sent_log import (
     MOST_PACKED_BYTES,
     SentLog,
 )
+from tests.support.memory_store import MemoryStore
 
 
 def test_the_messages_after_a_number_are_kept_in_their_order() -> None:
@@ -94,16 +96,17 @@ def test_a_full_log_forgets_at_most_a_block_more_than_it_has_to(messages: int, s
     assert len(kept) >= min(messages, size // len(sent[-1])) - block
 
 
+@pytest.mark.parametrize("long", ["x" * MOST_PACKED_BYTES, "語" * 6_000], ids=["ASCII", "Kanji"])
 def test_a_message_that_a_client_has_made_long_is_not_packed(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, long: str
 ) -> None:
     log = SentLog()
     log.note("before")
     monkeypatch.delattr("zlib.compressobj")
-    log.note("x" * MOST_PACKED_BYTES)
+    log.note(long)
     monkeypatch.undo()
     log.note("after")
-    assert log.after(0) == (["before", "x" * MOST_PACKED_BYTES, "after"], True)
+    assert log.after(0) == (["before", long, "after"], True)
     assert log.after(2) == (["after"], True)
 
 
@@ -118,3 +121,9 @@ def test_the_messages_of_a_long_conversation_take_little_memory() -> None:
         tracemalloc.stop()
     assert len(log.after(0)[0]) > 0.9 * MOST_MESSAGES
     assert held < 40_000  # as text alone: 74,000; as objects: 200,000
+
+
+def test_nothing_is_kept_for_a_client_that_cannot_come_back() -> None:
+    log = Resumption(MemoryStore(lambda: 0.0), "one", 0.0, lambda line: None).log
+    log.note("never sent again")
+    assert (log.seq, log.after(0)) == (1, ([], False))
