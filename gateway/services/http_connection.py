@@ -7,7 +7,6 @@ comes while nothing was asked, or behind an answer, belongs to nobody, and ends 
 import asyncio
 import select
 import socket
-from collections import deque
 from typing import Final, cast
 
 from gateway.services.answer_reader import AnswerReader, MalformedAnswer
@@ -36,7 +35,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._poll: select.poll | None = None
         self._reader: AnswerReader | None = None
-        self._pieces: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
         self._held = 0
         self._paused = False
         self._sent = True
@@ -106,14 +105,19 @@ class HttpConnection(asyncio.Protocol):
         return not self._pieces and self._reader is not None and self._reader.complete
 
     async def piece(self) -> bytes:
-        """The next piece of the answer's body, b"" behind the last one. Raises as `head` does."""
+        """All of the answer's body that waits, b"" behind the last piece. Raises as `head` does.
+
+        Many small pieces come as one: to take them one by one never waits, and would keep the loop
+        from everything else meanwhile.
+        """
         while not self.ready:
             await self._more()
         if not self._pieces:
             return b""
-        piece = self._pieces.popleft()
-        self._held -= len(piece)
-        if self._paused and not self._pieces:
+        piece = b"".join(self._pieces)  # which does not copy a single one
+        self._pieces.clear()
+        self._held = 0
+        if self._paused:
             self._paused = False
             assert self._transport is not None
             if not self._transport.is_closing():  # uvloop refuses it then

@@ -94,11 +94,30 @@ def test_a_service_is_not_read_while_enough_of_its_answer_waits() -> None:
         assert transport.is_reading()
         connection.data_received(b"b")
         assert not transport.is_reading()
-        assert await connection.piece() == b"a" * HELD_BYTES
-        assert not transport.is_reading()
-        assert await connection.piece() == b"b"
+        assert await connection.piece() == b"a" * HELD_BYTES + b"b"
         assert transport.is_reading()
         assert not connection.ready
+        connection.data_received(b"c" * HELD_BYTES)  # what was taken counts no more
+        assert transport.is_reading()
+
+    tell(story)
+
+
+def test_many_pieces_that_wait_come_as_one() -> None:
+    async def story(connection: HttpConnection, transport: FakeTransport) -> None:
+        ask(connection)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        tokens = [b"%d " % number for number in range(1000)]
+        for token in tokens:
+            connection.data_received(b"%x\r\n%b\r\n" % (len(token), token))
+        assert await connection.piece() == b"".join(tokens)
+        assert not connection.ready
+        connection.data_received(b"4\r\nlast\r\n")
+        connection.data_received(b"0\r\n\r\n")
+        assert await connection.piece() == b"last"
+        assert connection.complete
+        assert await connection.piece() == b""
+        assert connection.leave()
 
     tell(story)
 
