@@ -22,7 +22,8 @@ THREADS: Final = 4
 MOST_NAMES: Final = 1024
 
 NEXT_AFTER_S: Final = 1.0
-"""How long an address has to take a connection before the next address, if any, is tried."""
+"""How long an address has to take a connection before the next address, if any, is tried. For an
+instance of a service that is TCP and TLS together, for a `ResolvedNetwork` TCP alone."""
 
 Look = Callable[[str], Sequence[str]]
 

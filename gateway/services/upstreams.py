@@ -92,9 +92,10 @@ class Upstreams:
         return status
 
     async def _connection(self, endpoint: Endpoint) -> HttpConnection:
-        loop, tls = asyncio.get_running_loop(), self.tls(endpoint)
-        name = None if tls is None else endpoint.host
+        loop = asyncio.get_running_loop()
         try:
+            tls = self.tls(endpoint)
+            name = None if tls is None else endpoint.host
             addresses = await self.resolver.addresses(endpoint.host)
             for number, address in enumerate(addresses, 1):
                 last = number == len(addresses)
@@ -127,7 +128,10 @@ class Upstreams:
         self.resolver.close()
 
     def tls(self, endpoint: Endpoint) -> ssl.SSLContext | None:
-        """How an instance's certificate is checked; None if it has none."""
+        """How an instance's certificate is checked; None if it has none.
+
+        Raises `OSError` if a file for it, such as SSLKEYLOGFILE, cannot be used.
+        """
         if endpoint.protocol == "http":
             return None
         if self._tls is None:

@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,6 +105,26 @@ def test_an_address_that_takes_nothing_is_left_for_the_next() -> None:
             with pytest.raises(ConnectFailed) as failed:
                 await upstreams.status(Endpoint(host, free_port()), b"/", HEADERS)
             assert failure_text(failed.value) == reason
+
+    tell(story)
+
+
+def test_without_the_files_of_tls_there_is_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "nowhere" / "keys"))
+
+    async def story(upstreams: Upstreams) -> None:
+        at = Endpoint("127.0.0.1", free_port(), protocol="https")
+        with pytest.raises(ConnectFailed) as failed:
+            await upstreams.status(at, b"/", HEADERS)
+        assert isinstance(failed.value.__cause__, FileNotFoundError)
+        with pytest.raises(UpstreamFailed) as missing:
+            await attempted(upstreams, at).head()
+        assert (missing.value.failed.phase, str(missing.value)) == (
+            Phase.CONNECT,
+            "Connection failed",
+        )
 
     tell(story)
 
