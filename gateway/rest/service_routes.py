@@ -14,7 +14,8 @@ class ServiceRoute(Route):
     """The route `{version}/{service}/{path}` for paths that no other route matches.
 
     It stands before the others, which are many. A path with one of their beginnings is theirs,
-    whether there is such a path or not.
+    whether there is such a path or not. Below a `root_path` it matches nothing, and the others are
+    searched: the path begins with the `root_path` there, which is no service.
     """
 
     def __init__(self, version: str, endpoint: ASGIApp) -> None:
@@ -24,7 +25,9 @@ class ServiceRoute(Route):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """FULL for a request over HTTP to a service, NONE for any other."""
         path: str = scope["path"]
-        if scope["type"] != "http" or not path.startswith(self._prefix):
+        if scope["type"] != "http" or scope.get("root_path"):
+            return Match.NONE, {}
+        if not path.startswith(self._prefix):
             return Match.NONE, {}
         name, slash, _ = path[len(self._prefix) :].partition("/")
         if not slash or name in OWN:

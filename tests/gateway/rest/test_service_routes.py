@@ -20,9 +20,11 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Starlette:
     return create_app(Settings(data_dir=tmp_path_factory.mktemp("data")))
 
 
-def found(routes: list[BaseRoute], path: str, kind: str = "http") -> tuple[Any, Any]:
+def found(
+    routes: list[BaseRoute], path: str, kind: str = "http", root: str = ""
+) -> tuple[Any, Any]:
     """The application that the routes find for a path, and the parts of the path."""
-    scope = {"type": kind, "method": "GET", "path": path, "root_path": ""}
+    scope = {"type": kind, "method": "GET", "path": root + path, "root_path": root}
     for route in routes:
         match, child = route.matches(scope)
         if match is Match.FULL:
@@ -60,3 +62,11 @@ def test_no_path_of_the_gateways_own_is_found_first(app: Starlette) -> None:
         for end in ("", "/", "/x/y"):
             if {*NEEDS[path]} != {WEBSOCKET}:
                 assert found(first, path + end) == (None, None), path
+
+
+def test_below_a_root_path_all_routes_are_searched(app: Starlette) -> None:
+    first, others = split(app)
+    for path in (*OF_SERVICES, "/health/live", "/api/sessions"):
+        assert found(first, path, root="/tool") == (None, None), path
+        assert found(app.routes, path, root="/tool") == found(others, path), path
+        assert found(others, path) != (None, None), path
