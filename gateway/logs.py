@@ -6,7 +6,6 @@ those of the settings, wherever they occur, and text that looks like a credentia
 
 import json
 import logging
-import logging.config
 import re
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
@@ -163,26 +162,20 @@ def _word(value: Any) -> str:
 
 
 def configure(level: Level, form: LogFormat = "text", secrets: Iterable[str] = ()) -> None:
-    """Log messages of `level` and worse in the form, with `secrets` hidden."""
-    quiet = "ERROR" if level == "error" else "WARNING"
+    """Log messages of `level` and worse in the form, with `secrets` hidden.
+
+    Handlers of other loggers than the root stay as they are, and open.
+    """
     redact = Redaction(secrets)
-    line: dict[str, Any] = {"()": JsonLine, "redact": redact}
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLine(redact=redact))
     if form == "text":
         style = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-        line = {"()": OneLine, "format": style, "redact": redact}
-    logging.config.dictConfig(
-        {
-            "version": 1,
-            "disable_existing_loggers": False,
-            "formatters": {"line": line},
-            "handlers": {
-                "stderr": {
-                    "class": "logging.StreamHandler",
-                    "formatter": "line",
-                    "stream": "ext://sys.stderr",
-                }
-            },
-            "root": {"level": level.upper(), "handlers": ["stderr"]},
-            "loggers": {name: {"level": quiet} for name in QUIET},
-        }
-    )
+        handler.setFormatter(OneLine(style, redact=redact))
+    # Not by `dictConfig`, which shuts down every handler of the process: in a replica of Ray
+    # Serve, the one by which Ray writes its log.
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in QUIET:
+        logging.getLogger(name).setLevel("ERROR" if level == "error" else "WARNING")

@@ -57,6 +57,26 @@ def test_libraries_are_heard_from_warnings_on_and_never_below(
     assert done.stdout == ""
 
 
+def test_another_logger_of_the_process_still_writes_through_its_handler() -> None:
+    # So does Ray Serve in a replica; a MemoryHandler that is shut down has no target, and grows.
+    program = (
+        "import logging, logging.handlers, sys\n"
+        "from gateway.logs import configure\n"
+        "target = logging.StreamHandler(sys.stdout)\n"
+        "memory = logging.handlers.MemoryHandler(1, target=target)\n"
+        "other = logging.getLogger('ray.serve')\n"
+        "other.addHandler(memory)\n"
+        "other.propagate = False\n"
+        "configure('info')\n"
+        "other.warning('call 1')\n"
+        "assert memory.target is target\n"
+        "logging.getLogger('parley.worker').info('token=of-the-worker')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "call 1\n")
+    assert done.stderr.partition(": ")[2] == "token=***\n"
+
+
 def json_line(message: str, *arguments: object, **extra: object) -> dict[str, Any]:
     """What one record becomes; the line is checked to be one."""
     record = logging.LogRecord("parley", logging.INFO, __file__, 1, message, arguments, None)
