@@ -124,31 +124,34 @@ class Conversations:
             hello = await self._hello(connection)
             if hello is None:
                 return
-            work = self._work(hello, said)
+            left = asyncio.Event()
+            work = self._work(hello, said, left)
             if self.draining:
                 await said.put(control("draining").decode())
             begun = asyncio.Event()
             if self._single:
-                tasks.add(asyncio.create_task(_have_leave(connection, said, work, begun)))
+                tasks.add(asyncio.create_task(_have_leave(connection, said, work, begun, left)))
             while True:
                 self._take(work, await connection.recv())
                 begun.set()
         except ProtocolViolation as error:
             logger.warning("a gateway sent nonsense: %s", error)
-            await connection.close(PROTOCOL_ERROR, str(error)[:100])
+            await connection.close(PROTOCOL_ERROR, _reason(error))
         except ConnectionLost:
             pass
         finally:
+            # A server may cancel this while it waits below, so nothing else comes after that.
             if work is not None:
                 work.cancel()
-                await work.ended()
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
             del self._said[connection]
             while not said.empty():  # or `drain` would wait for it
                 said.get_nowait()
                 said.task_done()
+            await asyncio.wait(tasks)
+            if work is not None:
+                await work.ended()
 
     # --- inside --------------------------------------------------------------------------------
 
@@ -198,11 +201,16 @@ class Conversations:
             "languages": None if languages is None else [*languages],
         }
 
-    def _work(self, hello: Fields, said: "asyncio.Queue[bytes | str]") -> RemoteWork:
+    def _work(
+        self, hello: Fields, said: "asyncio.Queue[bytes | str]", left: asyncio.Event
+    ) -> RemoteWork:
+        def begin() -> bool:
+            return not left.is_set() and self._begin()
+
         if self._slot == "stt":
-            return RecognitionWork(self._stage, said, self._begin, self._end)
+            return RecognitionWork(self._stage, said, begin, self._end)
         rate_hz = number(hello, "rate_hz")
-        return SynthesisWork(self._stage, said, self._begin, self._end, self._convert, rate_hz)
+        return SynthesisWork(self._stage, said, begin, self._end, self._convert, rate_hz)
 
     def _take(self, work: RemoteWork, message: bytes | str) -> None:
         if isinstance(message, bytes):
@@ -241,10 +249,12 @@ async def _have_leave(
     said: "asyncio.Queue[bytes | str]",
     work: RemoteWork,
     begun: asyncio.Event,
+    left: asyncio.Event,
 ) -> None:
     """Have the gateway leave its connection after one call, or if none has `begun`.
 
     A gateway that does not leave is disconnected. Its call ends first, and what it is told is sent.
+    Further calls are refused once `left` is set, when the gateway has surely been told.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(UNUSED_S):
@@ -253,8 +263,14 @@ async def _have_leave(
     unused = 0
     while unused < 2:
         await asyncio.sleep(UNUSED_S)
+        left.set()
         unused = 0 if work.under_way or said.qsize() else unused + 1
     await connection.close(NORMAL, "its call is over")
+
+
+def _reason(error: ProtocolViolation) -> str:
+    """Its words as the reason of a close, which has 123 bytes at most."""
+    return str(error).encode(errors="replace")[:120].decode(errors="ignore")
 
 
 def _put(said: "asyncio.Queue[bytes | str]", message: bytes | str) -> None:

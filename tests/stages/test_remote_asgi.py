@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from gateway.media.resampling import converter
 from pipeline.frames import Sentence
 from stages import _remote_conversations
-from stages._remote_asgi import Message, StageApp
+from stages._remote_asgi import Message, StageApp, _AsgiConnection
 from stages._remote_conversations import Conversations
 from stages._remote_protocol import LONGEST_TEXT_BYTES, PROTOCOL, control, sound
 from stages.fakes import FakeSynthesizer
@@ -116,6 +116,9 @@ def test_who_shows_no_key_is_refused_with_words() -> None:
             control("open", epoch=1, hints=["x" * LONGEST_TEXT_BYTES]).decode(), id="a long text"
         ),
         pytest.param(sound(1, SECOND)[:-1], id="half a sample"),
+        pytest.param(
+            control("\U0001f600" * 40, epoch=1).decode(), id="a type longer than a reason may be"
+        ),
     ],
 )
 def test_a_gateway_that_sends_nonsense_is_disconnected(said: bytes | str) -> None:
@@ -142,6 +145,41 @@ def test_a_call_ends_when_its_gateway_is_gone() -> None:
             await until(lambda: conversations.calls == 0)
 
     run(story())
+
+
+@pytest.mark.parametrize("under_way", [True, False], ids=["in a call", "between calls"])
+@pytest.mark.parametrize("turns", range(6))
+def test_nothing_is_left_of_a_connection_whose_task_is_cancelled_as_it_ends(
+    turns: int, under_way: bool
+) -> None:
+    """Ray Serve tells of the end, and cancels some turns of the loop later."""
+
+    async def story() -> None:
+        conversations = Conversations("stt", CountingTranscriber(), converter, single=True)
+        received, sent = asyncio.Queue[Message](), list[Message]()
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        serving = asyncio.create_task(conversations.converse(_AsgiConnection(received.get, send)))
+        never_answered = [control("open", epoch=1).decode(), sound(1, SECOND[:10] * 0 + 99)]
+        never_answered.append(control("finish", epoch=1).decode())
+        for said in [HELLO, *(never_answered if under_way else [])]:
+            kind = "text" if isinstance(said, str) else "bytes"
+            received.put_nowait({"type": "websocket.receive", kind: said})
+        await until(lambda: len(sent) > under_way)  # `ready`, and `draining` as the call begins
+        assert (len(conversations._said), conversations.calls) == (1, int(under_way))
+        received.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        serving.cancel()
+        await asyncio.wait((serving,))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (conversations._said, conversations.calls) == ({}, 0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(story())
 
 
 def test_a_supervisor_is_told_how_the_application_is() -> None:
@@ -260,5 +298,25 @@ def test_a_gateway_that_does_not_leave_is_disconnected_after_its_call(
             await client.send(control("finish", epoch=1).decode())
             told = [json.loads(message)["type"] async for message in client]
             assert (told, client.close_code) == (["ready", "draining", "final"], 1000)
+
+    run(story())
+
+
+def test_a_gateway_that_begins_call_after_call_is_disconnected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_remote_conversations, "UNUSED_S", 0.1)
+
+    async def story() -> None:
+        async with served(single=True) as (url, conversations), connect(url) as client:
+            await client.send(HELLO)
+            with contextlib.suppress(ConnectionClosed):
+                for epoch in range(1, 100):
+                    await client.send(control("open", epoch=epoch).decode())
+                    await asyncio.sleep(0.02)
+            assert epoch < 99
+            told = [json.loads(message)["type"] async for message in client]
+            assert (told[:3], client.close_code) == (["ready", "draining", "busy"], 1000)
+            await until(lambda: not conversations._said)
 
     run(story())

@@ -182,6 +182,7 @@ def test_who_says_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     "said",
     [
         pytest.param(control("sing", epoch=1).decode(), id="another type"),
+        pytest.param(control("\U0001f600" * 40, epoch=1).decode(), id="another type, a long one"),
         pytest.param(control("open").decode(), id="no epoch"),
         pytest.param(control("open", epoch=1, hints="x").decode(), id="hints that are none"),
         pytest.param(b"\0\0\0\1\0", id="half a sample"),
