@@ -96,9 +96,14 @@ def refusal(args: StageArguments, environment: Mapping[str, str]) -> str | None:
         return None
     for (name, default), least in ((DRAINING_S, 0), (HARD_STOP_S, SPARE_S)):
         wanted = args.longest_call_s + least
-        if float(environment.get(name, default)) < wanted:
+        given = environment.get(name, f"{default:g}")
+        try:
+            longest = float(given)
+        except ValueError:
+            return f"{name} is a time in seconds, not {given[:40]!r}"
+        if not longest >= wanted:  # "nan" is none either
             return (
-                f"calls of more than {environment.get(name, f'{default:g}')} s would be cut when a"
+                f"calls of more than {given} s would be cut when a"
                 f" replica ends: set {name} to {wanted} or more where Ray starts, on every node"
             )
     return None

@@ -62,6 +62,17 @@ def test_a_replica_starts_where_no_call_would_be_cut(environment: dict[str, str]
             " RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S to 180 or more where Ray starts, on every node",
             id="HAProxy ends",
         ),
+        pytest.param(
+            RIGHT | {DRAINING_S[0]: "150s"},
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S is a time in seconds, not '150s'",
+            id="no number",
+        ),
+        pytest.param(
+            RIGHT | {HARD_STOP_S[0]: "nan"},
+            "calls of more than nan s would be cut when a replica ends: set"
+            " RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S to 180 or more where Ray starts, on every node",
+            id="not a number",
+        ),
     ],
 )
 def test_a_replica_does_not_start_where_calls_would_be_cut(
