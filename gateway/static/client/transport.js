@@ -18,7 +18,9 @@ const TRIES = 3;
 const HANDSHAKE_MS = 10000; // browsers wait for minutes
 const AGAIN_MS = 400;
 const EVERY_MS = 500;
-const SILENT_MS = 1500; // to be told within two seconds: a busy page is late
+// To be told within two seconds, but not where one packet is lost: SCTP sends it again after a
+// second, so that its answer comes 1.5 s and a round trip after the last one.
+const SILENT_MS = 1700;
 const SLEPT_MS = 1200; // between two looks: this page was asleep, and nobody was asked meanwhile
 const MOST_UNSENT_BYTES = 64000; // two seconds: a line that slow is better given fresh audio
 
@@ -192,7 +194,7 @@ export class Pulse {
 
   /** Judge when the silence has lasted; where that is after the next look, the next look sees to it. */
   #wait(now) {
-    clearTimeout(this.due);
+    if (this.due !== null) return; // begun again at each look, it would never end in a hidden tab
     const left = Math.max(0, this.heardAt + SILENT_MS - now);
     // What came while the page was busy is read before a timer that is made only then.
     const judge = () => { this.due = setTimeout(() => this.#judge()); };
@@ -200,6 +202,7 @@ export class Pulse {
   }
 
   #judge() {
+    this.due = null;
     const now = performance.now();
     if (now - this.lookedAt > SLEPT_MS) return; // the next look finds that it was asleep
     if (now - this.heardAt < SILENT_MS) return this.#wait(now);

@@ -8,10 +8,13 @@ import { pathToFileURL } from "node:url";
 
 const STUCK_MS = 5000; // of the real clock
 const wait = setTimeout;
-const clock = { now: 0, timers: new Map(), last: 0 };
+const clock = { now: 0, timers: new Map(), last: 0, hidden: false };
+// A hidden tab runs its timers at whole seconds, and none at once.
+const due = (ms) =>
+  clock.hidden ? Math.ceil((clock.now + Math.max(1, ms)) / 1000) * 1000 : clock.now + ms;
 const later = (callback, ms = 0, every = null) => {
   clock.last += 1;
-  clock.timers.set(clock.last, { at: clock.now + ms, callback, every });
+  clock.timers.set(clock.last, { at: due(ms), callback, every });
   return clock.last;
 };
 const settled = async () => {
@@ -23,12 +26,12 @@ async function pass(ms) {
   const end = clock.now + ms;
   for (;;) {
     await settled();
-    const due = [...clock.timers].filter(([, { at }]) => at <= end).sort(([, a], [, b]) => a.at - b.at)[0];
-    if (due === undefined) break;
-    const [id, { at, callback, every }] = due;
+    const next = [...clock.timers].filter(([, { at }]) => at <= end).sort(([, a], [, b]) => a.at - b.at)[0];
+    if (next === undefined) break;
+    const [id, { at, callback, every }] = next;
     clock.now = at;
     if (every === null) clock.timers.delete(id);
-    else clock.timers.set(id, { at: at + every, callback, every });
+    else clock.timers.set(id, { at: due(every), callback, every });
     callback();
   }
   clock.now = end;
@@ -198,6 +201,29 @@ const stories = {
     first.tells({ type: "pong", t: 0 });
     await pass(10);
     return [state, interview.state, texts(first)];
+  },
+
+  async an_answer_whose_packet_was_sent_again_is_in_time() {
+    const { interview, first } = await begun();
+    await pass(1600);
+    const { state } = interview;
+    first.tells({ type: "pong", t: 0 });
+    await pass(1600);
+    const after = interview.state;
+    await pass(200);
+    return [state, after, interview.state];
+  },
+
+  async a_hidden_tab_notices_a_silence() {
+    const { interview, first } = await begun();
+    clock.hidden = true;
+    for (let i = 0; i < 5; i += 1) {
+      await pass(1000);
+      first.tells({ type: "pong", t: 0 });
+    }
+    const { state } = interview;
+    await pass(5000);
+    return [state, interview.state];
   },
 
   async in_another_conversation_the_transcript_shows_what_has_arrived() {
@@ -413,6 +439,7 @@ const found = {};
 for (const [name, story] of Object.entries(stories)) {
   transcript = () => said();
   clock.timers.clear(); // of the story before
+  clock.hidden = false;
   sockets.length = sessions = 0;
   try {
     const stuck = new Promise((resolve) => wait(resolve, STUCK_MS, "stuck"));

@@ -38,6 +38,8 @@ STORIES: dict[str, Any] = {
         ["It has arrived.", "It was lost."],  # which are not in a transcript yet
     ],
     "what_is_typed_in_a_silence_is_sent_once": ["silent", "live", ["Is anybody there?"]],
+    "an_answer_whose_packet_was_sent_again_is_in_time": ["live", "live", "silent"],
+    "a_hidden_tab_notices_a_silence": ["live", "silent"],
     "in_another_conversation_the_transcript_shows_what_has_arrived": [
         ["It was lost.", "Typed meanwhile."],
         {"It is stored.": "accepted", "It was lost.": "sending", "Typed meanwhile.": "sending"},
