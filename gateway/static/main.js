@@ -114,6 +114,7 @@ function goOn() {
   const mine = made(chosen, { session, unsent });
   const prepare = async () => {
     if (!(await kept.hold(session))) return false;
+    offer.session = null; // it gets beyond the question that the offer names
     const lines = await mine.history();
     restart();
     line.lost = true;
