@@ -69,6 +69,7 @@ def test_after_the_end_nothing_listens_plays_or_is_connected(url: str, beeping: 
         before(page, OPENED)
         start(page, url, way="webrtc")
         contexts = 3 if FIREFOX else 2  # in Firefox the voice has one of its own
+        page.until(f"{PLAYING} >= {contexts}")  # the voice's is opened a moment later
         assert page.look(f"[{LISTENING}, {PLAYING}, {CONNECTED}]") == [1, contexts, 1]
         page.click("#end")
         page.until("document.body.dataset.view === 'ended'")
