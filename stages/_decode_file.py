@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
 import av
-import numpy as np
 
 from stages._containers import Container, is_cut, is_mp3_frame
+from stages._decoded_frames import kept_beginning, power, to_break
 from stages._file_part import FilePart, Source
 from stages._flac_frames import is_joined_later
 from stages._glued import parts, states_length
 from stages._lost_sound import LostSound
-from stages._reading_on import breaks, next_piece, skipping
+from stages._reading_on import breaks, can_skip, next_piece, skipping
 
 log = logging.getLogger("stages.decode")
 
@@ -89,6 +89,7 @@ class Facts:
         self.samples = 0
         self.ends_badly = False
         self.breaks: Sequence[tuple[int, int]] = ()  # damaged places of the part under way
+        self.reads_on = False  # whether the part under way can be read behind damage
         self.read_on = 0  # places behind damage from which the file was read on
 
     @property
@@ -130,7 +131,9 @@ def frames(file: BinaryIO, size: int, longest_s: float, facts: Facts) -> Iterato
 
 
 def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any]:
-    facts.breaks = breaks(cast("BinaryIO", part.again()), part.size, facts.container)
+    file = cast("BinaryIO", part.again())
+    facts.breaks = breaks(file, part.size, facts.container)
+    facts.reads_on = bool(facts.breaks) and can_skip(file, part.size, facts.container)
     source = Source(part, facts.breaks)
     container = _opened(source, facts)
     with container:
@@ -138,7 +141,6 @@ def _part_frames(part: FilePart, longest_s: float, facts: Facts) -> Iterator[Any
         at = 0 if len(tracks) == 1 else _loudest(part, [track.index for track in tracks], facts)
         stream = tracks[at]
         _check(stream, container, longest_s, facts)
-        file = cast("BinaryIO", part.again())
         lost = LostSound(
             file,
             part.size,
@@ -167,23 +169,25 @@ def _read_through(
     part: FilePart, source: Source, container: Any, stream: Any, facts: Facts, lost: LostSound
 ) -> Iterator[Any]:
     """The frames of a track, also those behind damage that FFmpeg does not get over."""
-    yield from _prepared(source, container, stream, facts, lost)
+    whole, first_run = source, _prepared(source, container, stream, facts, lost)
+    at_break = yield from to_break(first_run)
+    read_on = False
     file, kind, track = cast("BinaryIO", part.again()), facts.container, stream.index
     first: int | None = None
     fruitless = 0
     while fruitless < _MOST_FRUITLESS and not source.given_up:
         start = next_piece(file, part.size, kind, source.at + 1)
         if start is None:
-            return
+            break
         if facts.read_on == MOST_READ_ON:
             facts.ends_badly = True
-            return
+            break
         facts.read_on, fruitless = facts.read_on + 1, fruitless + 1
         lost.interrupted()
         first = next_piece(file, part.size, kind, 0) if first is None else first
         beginning = skipping(file, kind, first, start)
-        source = Source(part.beginning(beginning), facts.breaks, start)
-        if not beginning:
+        source = Source(part.beginning(beginning or b""), facts.breaks, start)
+        if beginning is None:
             continue
         try:
             container = _opened(source, facts)
@@ -193,15 +197,23 @@ def _read_through(
             stream = container.streams[track] if track < len(container.streams) else None
             if stream is None or stream.type != "audio":
                 continue
-            for frame in _prepared(source, container, stream, facts, lost):
-                fruitless = 0
+            run = kept_beginning(stream, _prepared(source, container, stream, facts, lost))
+            if (frame := next(run, None)) is not None:
+                fruitless, read_on = 0, True
                 yield frame
+                at_break = yield from to_break(run)
+    if at_break and read_on:
+        facts.ends_badly = True
+    elif at_break:  # then FFmpeg goes on by itself, as far as it gets
+        whole.sound()
+        facts.reads_on = False
+        yield from first_run
 
 
 def _prepared(
     source: Source, container: Any, stream: Any, facts: Facts, lost: LostSound
 ) -> Iterator[Any]:
-    """The frames of a track as far as FFmpeg gets."""
+    """The frames of a track as far as FFmpeg gets; None is a pause, as in `_decoded`."""
     stream.codec_context.thread_count = 1  # threads cost memory, and cores that sessions need
     if facts.codec == "flac":  # otherwise a frame with a wrong checksum is heard as noise
         stream.codec_context.options = {"err_detect": "crccheck+explode"}
@@ -236,7 +248,11 @@ def _decoded(
     facts: Facts,
     lost: LostSound | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """The decoded frames of some tracks, each with its track's index."""
+    """The decoded frames of some tracks, each with its track's index.
+
+    None instead of a frame: the file may be read on better behind the damage that is here. FFmpeg
+    goes on by itself if it is asked for more.
+    """
     indexes = [stream.index for stream in streams]
     packets = container.demux(streams)
     while True:
@@ -259,9 +275,11 @@ def _decoded(
             if place < source.start:
                 return  # FFmpeg does not take this file's beginning
         if lost is not None and (end := source.damage_before(place)) is not None:
-            if end <= place and facts.read_on < MOST_READ_ON:
-                return  # FFmpeg may have passed over good sound, and count its time from before
             lost.interrupted()
+            given = source.at > source.start  # otherwise FFmpeg has just been opened for this place
+            if end <= place and given and facts.reads_on and facts.read_on < MOST_READ_ON:
+                # FFmpeg may have passed over good sound, and count its time from before.
+                yield packet.stream_index, None
         source.at = max(source.at, place)
         try:
             found = packet.decode()
@@ -322,35 +340,10 @@ def _loudest(part: FilePart, indexes: list[int], facts: Facts) -> int:
             length_s = frame.samples / max(1, frame.sample_rate)
             if measured_s[at] < most_s:
                 measured_s[at] += length_s
-                energy[at] += length_s * _power(frame)
+                energy[at] += length_s * power(frame)
             elif min(measured_s.values()) >= most_s:
                 break
     return indexes.index(max(indexes, key=lambda index: energy[index]))
-
-
-def readable(frame: Any) -> Any:
-    """The frame in a form whose samples PyAV reads: of eight channels with a plane each it would
-    read a ninth, which is not there."""
-    if not frame.format.is_planar or frame.layout.nb_channels < 8:
-        return frame
-    interleaving = av.AudioResampler(
-        format=frame.format.packed.name, layout=frame.layout.name, rate=frame.sample_rate
-    )
-    [interleaved] = interleaving.resample(frame)
-    return interleaved
-
-
-def _power(frame: Any) -> float:
-    """The mean square of a frame's samples, in shares of full scale; 0 if they are no numbers."""
-    samples = readable(frame).to_ndarray()
-    if samples.dtype == np.uint8:
-        scaled = (samples.astype(np.float32) - 128) / 128
-    elif samples.dtype.kind == "i":
-        scaled = samples.astype(np.float32) / np.iinfo(samples.dtype).max
-    else:
-        scaled = samples.clip(-1, 1).astype(np.float32)
-    power = float(np.square(scaled).mean())
-    return power if np.isfinite(power) else 0.0
 
 
 def _check(stream: Any, container: Any, longest_s: float, facts: Facts) -> None:

@@ -21,7 +21,8 @@ import numpy as np
 from pipeline.downmix import Downmix
 from pipeline.frames import INPUT_RATE_HZ, Samples
 from stages._containers import Container
-from stages._decode_file import Facts, RecordingRefused, frames, possible, readable
+from stages._decode_file import Facts, RecordingRefused, frames, possible
+from stages._decoded_frames import readable
 from stages._worker_main import Header, WorkerReply
 
 if sys.platform != "win32":

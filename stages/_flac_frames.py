@@ -5,10 +5,14 @@ A frame's header has its number, or that of its first sample, and a checksum (RF
 whole frames, begins with a later frame.
 """
 
+import logging
 import re
+from itertools import islice
 from typing import BinaryIO
 
 from stages._trailing import at
+
+log = logging.getLogger("stages.decode")
 
 _BEGINS = re.compile(rb"\xff[\xf8\xf9]")
 _BY_SAMPLE = 0xF9
@@ -16,6 +20,9 @@ _BY_SAMPLE = 0xF9
 
 _LONGEST_HEAD = 16
 _MOST_BLOCKS = 128
+_MOST_HEADS = 1_000
+"""The most places that are tried as a frame's header. In noise, one byte in 32,768 begins one."""
+
 _USUAL_FRAME, _LONGEST_FRAME = 1 << 14, 1 << 18
 
 _LEAST_SHARE = 8
@@ -27,8 +34,16 @@ def is_joined_later(file: BinaryIO) -> bool:
     is there is damaged. Moves the file's position.
 
     Before it may be the rest of another frame, which is much shorter than the missing frames would
-    be. The second frame behind some bytes is no such one: the first is damaged.
+    be. The second frame behind some bytes is no such one: the first is damaged. Never raises.
     """
+    try:
+        return _is_joined_later(file)
+    except Exception:
+        log.exception("whether the first frames were left out cannot be told")
+        return False
+
+
+def _is_joined_later(file: BinaryIO) -> bool:
     place = 4
     for _ in range(_MOST_BLOCKS):
         head = at(file, place, 4)
@@ -41,7 +56,7 @@ def is_joined_later(file: BinaryIO) -> bool:
     block, longest = int.from_bytes(facts[2:4]), int.from_bytes(facts[7:10])
     longest = min(longest or _USUAL_FRAME, _LONGEST_FRAME)
     data = at(file, place, longest + _LONGEST_HEAD)
-    for found in _BEGINS.finditer(data):
+    for found in islice(_BEGINS.finditer(data), _MOST_HEADS):
         start = found.start()
         number = _number(data[start : start + _LONGEST_HEAD])
         if number is None:

@@ -78,7 +78,8 @@ class LostSound:
         if self._end_s is None and self._container == "flac":
             self.begin_s = start_s  # what cannot be decoded before it is the rest of a frame
         elif self._end_s is None:
-            self._lost_s += self._failed * length_s
+            missing_s = start_s if self._interrupted else 0.0  # damage before the first packet
+            self._lost_s += max(missing_s, self._failed * length_s)
         else:
             start_s = self._followed(start_s, self._end_s)
         self._failed = 0

@@ -7,6 +7,7 @@ with the file's header alone. What lies between is put into an element or a box 
 that every position in the file stays.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -14,6 +15,8 @@ from typing import BinaryIO
 from stages._containers import Container
 from stages._matroska_elements import loss_of_matroska
 from stages._trailing import at
+
+log = logging.getLogger("stages.decode")
 
 _WINDOW_BYTES = 1 << 16
 _BEGINS: dict[Container, re.Pattern[bytes]] = {
@@ -39,9 +42,13 @@ _VOID = b"\xec\x01"
 def breaks(file: BinaryIO, size: int, container: Container) -> Sequence[tuple[int, int]]:
     """The damaged places of a WebM file, each from before the damage to where the file goes on.
 
-    Moves the file's position.
+    Moves the file's position. This and what follows never raises: FFmpeg can read without it.
     """
-    return loss_of_matroska(file, size).broken if container == "webm" else ()
+    try:
+        return loss_of_matroska(file, size).broken if container == "webm" else ()
+    except Exception:
+        log.exception("where the file is damaged cannot be told")
+        return ()
 
 
 def next_piece(file: BinaryIO, size: int, container: Container, start: int) -> int | None:
@@ -49,6 +56,14 @@ def next_piece(file: BinaryIO, size: int, container: Container, start: int) -> i
 
     Moves the file's position.
     """
+    try:
+        return _next_piece(file, size, container, start)
+    except Exception:
+        log.exception("where the file goes on cannot be told")
+        return None
+
+
+def _next_piece(file: BinaryIO, size: int, container: Container, start: int) -> int | None:
     begins = _BEGINS.get(container)
     if begins is None:
         return None
@@ -59,12 +74,32 @@ def next_piece(file: BinaryIO, size: int, container: Container, start: int) -> i
     return None
 
 
-def skipping(file: BinaryIO, container: Container, first: int | None, start: int) -> bytes:
-    """What to read in place of a file's beginning so that of its pieces, the first of which begins
-    at `first`, those before `start` are skipped; b"" if that cannot be. Moves the file's position.
+def can_skip(file: BinaryIO, size: int, container: Container) -> bool:
+    """Whether pieces of the file can be skipped: whether its header is not too long to be kept.
+
+    Moves the file's position.
     """
-    if first is None or first > _LONGEST_HEADER or start - first < _LEAST_SKIPPED:
+    first = next_piece(file, min(size, _LONGEST_HEADER + _LONGEST), container, 0)
+    return first is not None and first <= _LONGEST_HEADER
+
+
+def skipping(file: BinaryIO, container: Container, first: int | None, start: int) -> bytes | None:
+    """What to read in place of a file's beginning so that of its pieces, the first of which begins
+    at `first`, those before `start` are skipped; b"" if there are none, None if that cannot be.
+    Moves the file's position.
+    """
+    try:
+        return _skipping(file, container, first, start)
+    except Exception:
+        log.exception("the file's header cannot be told")
+        return None
+
+
+def _skipping(file: BinaryIO, container: Container, first: int | None, start: int) -> bytes | None:
+    if first == start:
         return b""
+    if first is None or first > _LONGEST_HEADER or start - first < _LEAST_SKIPPED:
+        return None
     header, length = bytearray(at(file, 0, first)), start - first
     if container == "mp4":
         return bytes(header) + length.to_bytes(4) + b"free"

@@ -14,6 +14,7 @@ from stages._glued import parts, states_length
 from stages._lost_sound import LostSound
 from stages._matroska_elements import MatroskaLoss, loss_of_matroska
 from stages._ogg_pages import OggLoss, loss_of_ogg
+from stages._reading_on import breaks
 from stages._trailing import sound_end
 from tests.support import recordings
 from tests.support.examples import examples
@@ -439,7 +440,9 @@ def test_what_cannot_be_told_of_a_loss_refuses_nothing(monkeypatch: pytest.Monke
     def fails(*_: object) -> None:
         raise IndexError("index out of range")
 
-    containers: tuple[Container, ...] = ("ogg", "mp3", "aac")
+    monkeypatch.setattr("stages._reading_on.loss_of_matroska", fails)
+    assert breaks(io.BytesIO(), 0, "webm") == ()
+    containers: tuple[Container, ...] = ("webm", "ogg", "mp3", "aac")
     for name in ("loss_of_ogg", "loss_of_frames"):
         monkeypatch.setattr(f"stages._lost_sound.{name}", fails)
     for container in containers:

@@ -98,6 +98,69 @@ def test_a_webm_that_is_broken_goes_on_with_its_next_cluster(
     assert heard_ms + lost_ms == pytest.approx(9000, abs=100)
 
 
+CLUSTER = b"\x1f\x43\xb6\x75"
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"\x42\x42\x85hello", bytes(40), b"garbage noise here" * 3],
+    ids=["element", "zeros", "letters"],
+)
+def test_bytes_before_the_first_cluster_cost_no_sound(clip: Samples, junk: bytes) -> None:
+    data = recordings.live_webm(np.tile(clip, 3))
+    first = data.index(CLUSTER)
+    assert read(data[:first] + junk + data[first:], "webm") == (27_000, 0, False)
+
+
+@pytest.mark.parametrize("at", [-30, 0, 5, 10])
+def test_noise_over_the_head_of_the_first_cluster_costs_and_tells_that_cluster(
+    clip: Samples, at: int
+) -> None:
+    data = recordings.live_webm(np.tile(clip, 3))
+    damaged = garbled(data, data.index(CLUSTER) + at, 40, "noise")
+    assert read(damaged, "webm") == (22_000, 5_000, False)
+
+
+@pytest.mark.parametrize("cluster", [1, 2])
+@pytest.mark.parametrize("filler", [0, 1_200_000], ids=["short header", "long header"])
+def test_noise_costs_no_more_behind_a_header_of_any_length(
+    clip: Samples, filler: int, cluster: int
+) -> None:
+    data = recordings.live_webm(np.tile(clip, 3))
+    clusters = [found.start() for found in re.finditer(CLUSTER, data)]
+    data = garbled(data, clusters[cluster] + 20_000, 300, "noise")
+    void = b"\xec\x01" + filler.to_bytes(7) + bytes(filler)
+    data = data[: clusters[0]] + (void if filler else b"") + data[clusters[0] :]
+    heard_ms, lost_ms, truncated = read(data, "webm")
+    assert (0 < lost_ms < 5_000, truncated) == (True, False)
+    assert heard_ms + lost_ms == 27_000
+
+
+@pytest.mark.parametrize("failing", ["loss_of_matroska", "_next_piece", "_skipping"])
+def test_what_cannot_be_told_of_where_to_read_on_leaves_it_to_ffmpeg(
+    clip: Samples, failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise IndexError("index out of range")
+
+    data = recordings.live_webm(np.tile(clip, 3))
+    damaged = garbled(data, data.index(CLUSTER) + 20_000, 300, "noise")
+    monkeypatch.setattr(f"stages._reading_on.{failing}", fails)
+    facts = Facts("webm")
+    sound = b"".join(blocks(io.BytesIO(damaged), len(damaged), 600.0, facts))
+    assert len(sound) / 32 > 23_000
+
+
+def test_what_cannot_be_told_of_the_first_frame_of_flac_refuses_nothing(
+    clip: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise IndexError("index out of range")
+
+    monkeypatch.setattr("stages._flac_frames._number", fails)
+    assert read(recordings.flac_of(clip, frames=len(clip)), "flac") == (9000, 0, False)
+
+
 def test_a_damaged_fragment_of_mp4_costs_only_itself(clip: Samples) -> None:
     data = recordings.fragmented_mp4(np.tile(clip, 2))
     place = data.index(b"moof", len(data) // 3) - 4
