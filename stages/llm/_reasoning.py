@@ -7,6 +7,7 @@ ChatML, Llama, Gemma, Mistral and DeepSeek.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import Literal
 
@@ -152,7 +153,34 @@ _HEADER_NAMES = tuple(
 
 MOST_UNOPENED = 32_000
 """The most characters that are kept of a text that is expected to be reasoning. Far fewer are
-spoken, but more may be left out of them."""
+spoken, but more may be left out of them. One half is the beginning, which a label may name a
+thought, the other the end, where the reply to that is."""
+
+
+class _BothEnds:
+    """The first and the last characters of a text that comes in pieces: `most` characters of it."""
+
+    def __init__(self, most: int) -> None:
+        self._half = most // 2
+        self._begin: list[str] = []
+        self._room = self._half  # characters that the beginning may still take
+        self._end: deque[str] = deque()
+        self._length = 0  # of the end
+
+    def add(self, text: str) -> None:
+        begin, text = text[: self._room], text[self._room :][-self._half :]
+        if begin:
+            self._begin.append(begin)
+            self._room -= len(begin)
+        if text:
+            self._end.append(text)
+            self._length += len(text)
+        while self._end and self._length - len(self._end[0]) >= self._half:
+            self._length -= len(self._end.popleft())
+
+    def text(self) -> str:
+        return "".join(self._begin) + "".join(self._end)[-self._half :]
+
 
 _State = Literal["text", "reasoning", "tool", "header", "line", "over"]
 
@@ -172,13 +200,12 @@ class SaidText:
         self._channel = False  # whether the header is a channel's
         self._opening = ""  # the first text, while it may begin a tool call
         self._begun = False  # whether text was said
-        self._unopened: list[str] | None = [] if unopened else None
-        self._room = MOST_UNOPENED  # characters that it may still take
+        self._unopened = _BothEnds(MOST_UNOPENED) if unopened else None
         self.closed_unopened = False
         """Whether reasoning was closed that no mark had opened: the server leaves that mark out.
 
         With `unopened` the text before such a mark is expected to be reasoning: it is kept back,
-        and said only where the reply ends without the mark: its first `MOST_UNOPENED` characters.
+        and said only where the reply ends without the mark: `MOST_UNOPENED` characters of it.
         """
 
     def push(self, delta: str) -> str:
@@ -189,7 +216,7 @@ class SaidText:
         """The text is over: returns the part that was held back, if any."""
         said = "".join(self._read(self._held, last=True))
         kept, self._unopened = self._unopened, None
-        return "".join(kept or ()) + said
+        return said if kept is None else kept.text() + said
 
     def _read(self, text: str, *, last: bool) -> Iterator[str]:
         self._held = ""
@@ -242,9 +269,7 @@ class SaidText:
                 return
             self._begun = True
         if self._unopened is not None:
-            if self._room > 0:
-                self._unopened.append(text[: self._room])
-                self._room -= len(text)
+            self._unopened.add(text)
         else:
             yield text
 

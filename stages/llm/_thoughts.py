@@ -52,21 +52,24 @@ _TO = re.compile(
 
 
 _TELLS = re.compile(
-    r"""["'“‘«(\[*_`「『]*(?:(?:(?:please|now|next|then|so|okay|great|good|and|first)[,.!:]?\s)?"""
+    r"""(?![^.!?…\n]*\bthen (?:ask|probe)\b)"""
+    r"""(?:["'“‘«(\[*_`「『]*(?:(?:(?:please|now|next|then|so|okay|great|good|and|first)[,.!:]?\s)?"""
     r"""(?:(?:describe|explain|tell|name|walk|talk|share|list|sketch|outline|compare|imagine|suppose"""
     r"""|give (?:an|one|me|us)|take (?:a|me|us)"""
-    r"""|let(?:['’]s| us) (?:talk|turn|discuss|look|move|go|continue|hear))\s)"""
+    r"""|let(?:['’]s| us) (?:talk|turn|discuss|move|hear))\s)"""
     r"""|please\s|(?:thanks|thank you|goodbye|bye|good luck|hello|welcome)\b"""
     r"""|(?:bitte|danke|vielen dank|auf wiedersehen|gracias|por favor|merci|au revoir)\b"""
     r"""|(?:beschreib|erklär|erzähl|schilder|nenn)(?:e|en)?\s"""
     r"""|(?:décri|expliqu|racont|parl|donn|describ|explic|cuént|hábl)(?:vez|ez|e|a|eme|enos|enme)?\s)"""
-    r"""|[“「『]*(?:请|谈谈|说说|描述|解释|介绍|谢谢|再见)""",
+    r"""|[“「『]*(?:请|谈谈|说说|描述|解释|介绍|谢谢|再见))""",
     re.IGNORECASE,
 )
-"""How a sentence begins that asks for something, thanks or greets, and so is to the person."""
+"""How a sentence begins that asks for something, thanks or greets, and so is to the person.
+"Outline the failure, then ask for numbers" is a plan."""
 
 _ALOUD = re.compile(
     r"\b(?:answer|reply|response|respond|prompt|instructions?|questions?|interview)\b"
+    r"|\bthen (?:ask|probe)\b"
     r"|^\W*(?:hmm?|wait|maybe|perhaps|alternatively|okay,? (?:so|the|now|i)\b|they|he|she|their|his"
     r"|her)\b|问题|回答",
     re.IGNORECASE,
@@ -79,6 +82,7 @@ _NEXT = re.compile(r"\s*I should (?:ask|wait)\b[^.!?…]*+[.!…]*\s*\Z", re.IGN
 
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n\s*")
 _ASKS = re.compile("[?？]")
+_ENDS = ".!?…。！？؟।॥։።"
 _CLOSE = r"""["'”’»*_`)\]」』）】]*"""
 """The marks that may follow the end of a sentence that is in bold, quoted or in brackets."""
 
@@ -132,7 +136,7 @@ def at_the_end(text: str, *, asking: bool = True) -> str:
     """The part of long thoughts that may be spoken; `text` is their end. It is the last paragraph,
     or the last line or sentence where there is only one, and is spoken if it is to the person. Of a
     model that is not `asking`, but answers, a paragraph is also spoken that shows no sign of a
-    thought.
+    thought, unless it breaks off within a sentence.
 
     >>> at_the_end("and so on.\\n\\nI should ask for numbers.\\n\\n**How fast is it?**")
     '**How fast is it?**'
@@ -142,8 +146,8 @@ def at_the_end(text: str, *, asking: bool = True) -> str:
     if paragraphs:
         whole = _unplanned(paragraphs[-1].split("\n"))
         said = _behind_remarks(whole)
-        if not asking and not is_speech(said) and not any(map(_is_thought, _sentences(whole))):
-            return whole
+        if not asking and _is_ended(whole) and not is_speech(said):
+            return "" if any(map(_is_thought, _sentences(whole))) else whole
     elif lines:
         said = _behind_remarks(last)
     else:
@@ -192,6 +196,11 @@ def _behind_remarks(text: str) -> str:
 
 def _sentences(text: str) -> list[str]:
     return _SENTENCE.findall(text)
+
+
+def _is_ended(text: str) -> bool:
+    last = max((at for at, sign in enumerate(text) if sign.isalnum()), default=None)
+    return last is not None and any(sign in _ENDS for sign in text[last + 1 :])
 
 
 def _is_about(sentence: str) -> bool:

@@ -440,7 +440,35 @@ def test_text_that_waits_for_the_mark_of_reasoning_has_a_bound() -> None:
     text = SaidText(unopened=True)
     for _ in range(2_000):
         assert text.push("Yes, more words of it. ") == ""
-    assert text.finish() == ("Yes, more words of it. " * 2_000)[:MOST_UNOPENED]
+    whole, half = "Yes, more words of it. " * 2_000, MOST_UNOPENED // 2
+    assert text.finish() == whole[:half] + whole[-half:]
+
+
+@pytest.mark.parametrize("size", [1, 7, 20_000, 100_000])
+def test_the_end_of_a_text_that_waited_for_the_mark_is_judged_as_its_end(size: int) -> None:
+    reply = f"Thought: {LONG * 8}\n\nHow fast is it?"
+    text = SpokenText(unopened=True)
+    pieces = [reply[at : at + size] for at in range(0, len(reply), size)]
+    assert "".join(map(text.push, pieces)) + text.finish() == "How fast is it?"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{ANSWER} Its replies take",
+        "Redis keeps its data in",
+        "Let's look at the parts of the cache.",
+        "Let's go with shards.",
+        "Let's continue with the cache.",
+        "Outline the failure, then ask for numbers.",
+        "Describe a cache and then probe its size.",
+    ],
+    ids=map(str, range(7)),
+)
+@pytest.mark.parametrize("one_turn", [True, False], ids=["interview", "conversation"])
+def test_a_thought_that_breaks_off_or_plans_is_not_spoken(text: str, one_turn: bool) -> None:
+    said = spoken(f"Thought: {LONG}\n\n{text}", one_turn=one_turn)
+    assert said == ("" if one_turn or not text.startswith("Let's") else text)
 
 
 @pytest.mark.parametrize(
