@@ -14,6 +14,7 @@ import soundfile
 from pipeline.frames import Samples
 from stages._decode_file import Facts
 from stages._decode_worker import blocks
+from stages._flac_frames import is_joined_later
 from stages._trailing import LENGTHS, sound_start
 from tests.support import recordings
 from tests.support.paths import AUDIO
@@ -159,6 +160,16 @@ def test_what_cannot_be_told_of_the_first_frame_of_flac_refuses_nothing(
 
     monkeypatch.setattr("stages._flac_frames._number", fails)
     assert read(recordings.flac_of(clip, frames=len(clip)), "flac") == (9000, 0, False)
+
+
+def test_bytes_that_look_like_a_frame_of_flac_everywhere_take_no_time(clip: Samples) -> None:
+    data = recordings.flac_of(clip, frames=len(clip))
+    facts, frames = bytearray(data), data.index(b"\xff\xf8")
+    facts[15:18] = b"\xff\xff\xff"  # the longest frame
+    filler = b"\xff\xf9\x12\x34\x01\x02" * 40_000
+    started = time.process_time()
+    assert not is_joined_later(io.BytesIO(bytes(facts[:frames]) + filler))
+    assert time.process_time() - started < 0.2
 
 
 def test_a_damaged_fragment_of_mp4_costs_only_itself(clip: Samples) -> None:
