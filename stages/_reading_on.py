@@ -33,7 +33,8 @@ _LONGEST = 16
 """The most bytes that such a beginning takes."""
 
 _LEAST_SKIPPED = 16
-_LONGEST_HEADER = 1 << 20
+_LONGEST_HEADER = 1 << 16
+"""A longer one, as with pictures or many tags, takes too long to be read 200 times."""
 _SEGMENT = b"\x18\x53\x80\x67"
 _VOID = b"\xec\x01"
 """The element of Matroska that is skipped, with a length of 8 bytes."""
