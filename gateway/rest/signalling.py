@@ -173,6 +173,10 @@ class Signalling:
         session_id = peers.session_of(peer_id, purpose)
         return session_id is not None and peers.hang_up(session_id, peer_id, purpose)
 
+    def end(self, session_id: str, peer_id: str, purpose: Purpose) -> bool:
+        """End a connection for its client: see `Peers.end`."""
+        return self._open().end(session_id, peer_id, purpose)
+
     def session_of(self, peer_id: str | None) -> str | None:
         """The session of a live call, None if there is none."""
         return None if peer_id is None else self._open().session_of(peer_id)

@@ -203,7 +203,9 @@ class WhipEndpoints:
         return HttpReply(status=204)
 
     async def _delete(self, request: Request) -> HttpReply:
-        self._peer(request).hang_up()
+        session_id, peer_id = session_of(request), request.path_params["peer"]
+        if not self._signalling.end(session_id, peer_id, self._shape.purpose):
+            raise NO_SUCH_PEER()
         return HttpReply(status=200)
 
     async def _look(self, request: Request) -> HttpReply:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,6 +24,9 @@ logger = logging.getLogger("parley.webrtc")
 
 ANSWER_S = 8.0
 """Time limit of an answer; aiortc waits five seconds for a STUN or TURN server."""
+
+MOST_GONE = 256
+"""The latest peers that are remembered after they ended by themselves."""
 
 MOST_OF_PERSON = 2
 """Players of the person of one session: the present one, and the one before it, which ends."""
@@ -64,6 +67,9 @@ class Peers:
         self._persons: Counter[str] = Counter()  # likewise, those who listen to their own session
         self._at_addresses = ExitStack()
         self._ended = MediaCounts()  # of the peers that have ended
+        self._asked: set[str] = set()  # live peers that were asked to end
+        # Session, id and purpose of the latest that ended without that.
+        self._gone: deque[tuple[str, str, Purpose]] = deque(maxlen=MOST_GONE)
 
     def __len__(self) -> int:
         return len(self._live)
@@ -217,6 +223,9 @@ class Peers:
             admission.close()
             del self._live[peer_id]
             self._ended += peer.media
+            if peer_id not in self._asked:
+                self._gone.append((peer.session_id, peer_id, peer.purpose))
+            self._asked.discard(peer_id)
 
     def media(self) -> MediaCounts:
         """The counts of the audio packets of all peers since the start, by what became of them."""
@@ -240,6 +249,25 @@ class Peers:
         if peer is not None:
             peer.hang_up()
         return peer is not None
+
+    def end(self, session_id: str, peer_id: str, purpose: Purpose = "call") -> bool:
+        """End a peer for its client, once. False if there is none.
+
+        True also if it has just ended by itself: a client that leaves closes its connection and
+        asks for this at the same time, and either may arrive first.
+        """
+        peer, _ = self._live.get(peer_id, (None, None))
+        if peer is None:
+            wanted = (session_id, peer_id, purpose)
+            known = wanted in self._gone
+            if known:
+                self._gone.remove(wanted)
+            return known
+        if (peer.session_id, peer.purpose) != (session_id, purpose) or peer_id in self._asked:
+            return False
+        self._asked.add(peer_id)
+        peer.hang_up()
+        return True
 
     def session_of(self, peer_id: str, purpose: Purpose = "call") -> str | None:
         """The session of a live peer, or None."""

@@ -215,6 +215,23 @@ def test_the_json_form_answers_and_replaces(doorway: Doorway) -> None:
     doorway.run(story)
 
 
+def test_a_client_that_closes_its_connection_and_asks_for_its_end_gets_no_error(
+    doorway: Doorway,
+) -> None:
+    async def story() -> None:
+        browser = Browser(doorway)
+        async with httpx.AsyncClient(base_url=doorway.url, timeout=30) as client:
+            await browser.connect("leaves")
+            where = browser.location
+            await browser.close()
+            await emptied(doorway)
+            other = where.replace("/leaves/", "/another/")
+            told = [(await client.delete(path)).status_code for path in (other, where, where)]
+            assert told == [404, 200, 404]
+
+    doorway.run(story)
+
+
 @pytest.mark.slow
 def test_candidates_may_trickle_in(doorway: Doorway) -> None:
     async def story() -> None:
